@@ -1,0 +1,149 @@
+// Package source names places in configuration files and collects what is wrong there.
+//
+// Settings of every trade carry a Pos so that a fault found long after reading (a port that another program holds, an
+// interface without carrier) can still be told with the line that asked for it.
+package source
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Pos is a place in a file. The zero Pos is "nowhere" (a default, a flag). Line and Col count from 1; Col counts bytes.
+type Pos struct {
+	File string `json:",omitempty"`
+	Line int    `json:",omitempty"`
+	Col  int    `json:",omitempty"`
+}
+
+// Equal is always true: two settings that differ only in where they were written are the same setting. It makes
+// go-cmp and Document comparison blind to positions.
+func (p Pos) Equal(Pos) bool { return true }
+
+// IsZero reports whether the place is unknown.
+func (p Pos) IsZero() bool { return p.File == "" && p.Line == 0 }
+
+// String prints file:line:col, leaving out what is not known.
+func (p Pos) String() string {
+	switch {
+	case p.IsZero():
+		return ""
+	case p.Line == 0:
+		return p.File
+	case p.Col == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Severity says what a Problem does to the file it stands in.
+type Severity int
+
+const (
+	// Error: the file is refused.
+	Error Severity = iota + 1
+	// Warning: the file is used, but not all of it means what its author may think.
+	Warning
+)
+
+func (s Severity) String() string {
+	switch s {
+	case Error:
+		return "error"
+	case Warning:
+		return "warning"
+	}
+	return "unknown"
+}
+
+// MarshalText spells the severity for JSON.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Severity) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "error":
+		*s = Error
+	case "warning":
+		*s = Warning
+	default:
+		return fmt.Errorf("unknown severity %q", b)
+	}
+	return nil
+}
+
+// Problem is one thing wrong at one place: what is wrong (Text) and, where it can be guessed, what was meant (Hint).
+type Problem struct {
+	Pos      Pos      `json:"pos"`
+	Severity Severity `json:"severity"`
+	Text     string   `json:"text"`
+	Hint     string   `json:"hint,omitempty"`
+}
+
+// Error prints the one line a user reads: file:line:col: error: text (hint).
+func (p Problem) Error() string {
+	var b strings.Builder
+	if s := p.Pos.String(); s != "" {
+		b.WriteString(s)
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Severity.String())
+	b.WriteString(": ")
+	b.WriteString(p.Text)
+	if p.Hint != "" {
+		b.WriteString(" (")
+		b.WriteString(p.Hint)
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// Problems collects all that is wrong, never only the first. The zero value is ready to use.
+type Problems []Problem
+
+// Errorf adds an error.
+func (ps *Problems) Errorf(at Pos, hint, format string, args ...any) {
+	*ps = append(*ps, Problem{Pos: at, Severity: Error, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// Warnf adds a warning.
+func (ps *Problems) Warnf(at Pos, hint, format string, args ...any) {
+	*ps = append(*ps, Problem{Pos: at, Severity: Warning, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// Err is nil without errors (warnings are none); otherwise an error that prints every error on a line of its own.
+func (ps Problems) Err() error {
+	var errs []error
+	for _, p := range ps {
+		if p.Severity == Error {
+			errs = append(errs, p)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// HasErrors reports whether any problem is an error.
+func (ps Problems) HasErrors() bool {
+	for _, p := range ps {
+		if p.Severity == Error {
+			return true
+		}
+	}
+	return false
+}
+
+// Sort orders problems by file, then line, then column, keeping the order of equals.
+func (ps Problems) Sort() {
+	sort.SliceStable(ps, func(i, j int) bool {
+		a, b := ps[i].Pos, ps[j].Pos
+		if a.File != b.File {
+			return a.File < b.File
+		}
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Col < b.Col
+	})
+}

@@ -1,0 +1,232 @@
+// Package proxy holds the settings of the data plane as plain structs. The rooms that act on them are its subpackages:
+// http1 (codec), balance and stick (pure cores), engine (event loops and phases), accesslog and stats.
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/reeve-lb/reeve/internal/source"
+)
+
+// Config is the whole data plane. Order within a slice is the order of the file, which is also the order of evaluation.
+type Config struct {
+	Global    Global
+	Frontends []Frontend
+	Backends  []Backend
+}
+
+// Global is haproxy.cfg's `global`, less what belongs to the process or the node.
+type Global struct {
+	MaxConn      int           // concurrent client connections of the process; 0: from the descriptor limit
+	NbThread     int           // event loops; 0: one per usable CPU
+	Log          []LogTarget   // targets that `log global` refers to
+	SpreadChecks int           // percent, 0..50
+	HardStop     time.Duration // hard-stop-after; 0: none
+	// What only the haproxy personality or a future issue acts on. Kept so that no spelling loses it.
+	Daemon              bool
+	User, Group         string
+	PIDFile             string
+	Chroot, StatsSocket string
+	Pos                 source.Pos
+}
+
+// LogTarget is one `log` line: address is host:port (UDP), a Unix datagram socket's path, "stdout" or "stderr".
+type LogTarget struct {
+	Address  string
+	Len      int    // longest line in bytes; default 1024
+	Format   string // "rfc3164" (default), "rfc5424", "raw"
+	Facility string // syslog's names: local0, daemon, ...
+	MaxLevel string // less severe lines are dropped; "" = all
+	MinLevel string // more severe lines are lowered to it; "" = none
+	Pos      source.Pos
+}
+
+// Mode is what a proxy understands of the bytes it carries. The zero Mode is invalid; the readers fill in the default.
+type Mode int
+
+const (
+	TCP Mode = iota + 1
+	HTTP
+)
+
+func (m Mode) String() string {
+	switch m {
+	case TCP:
+		return "tcp"
+	case HTTP:
+		return "http"
+	}
+	return "unknown"
+}
+
+// ConnMode is how long an HTTP connection lives.
+type ConnMode int
+
+const (
+	KeepAlive   ConnMode = iota // option http-keep-alive, the default
+	ServerClose                 // option http-server-close
+	Close                       // option httpclose
+)
+
+// LogFormat picks the line written per session.
+type LogFormat int
+
+const (
+	LogBasic LogFormat = iota // "Connect from ..."
+	LogTCP                    // option tcplog
+	LogHTTP                   // option httplog
+)
+
+// Common is what frontends and backends both have. A `defaults` section is gone by now: its values stand here.
+type Common struct {
+	Mode        Mode
+	ConnMode    ConnMode
+	Log         []LogTarget // after `log global` was replaced by Global.Log
+	LogFormat   LogFormat
+	DontLogNull bool
+	ForwardFor  *ForwardFor
+	Stats       *Stats
+	Timeouts    Timeouts
+}
+
+// Timeouts; zero is infinite (HAProxy warns about it, so do the readers). `http-request` zero falls back to Client,
+// `http-keep-alive` to HTTPRequest, `queue` and `tarpit` to Connect.
+type Timeouts struct {
+	Connect, Client, Server                  time.Duration
+	HTTPRequest, HTTPKeepAlive, Queue, Check time.Duration
+	Tunnel, ClientFin, ServerFin, Tarpit     time.Duration
+}
+
+// ForwardFor is `option forwardfor`.
+type ForwardFor struct {
+	Header string       // default X-Forwarded-For
+	Except netip.Prefix // clients inside are not named; the zero Prefix: none
+	IfNone bool
+}
+
+// Stats is the plain page of the counters: `stats enable|uri|refresh|realm|auth`.
+type Stats struct {
+	URI     string // prefix; default /haproxy?stats
+	Refresh time.Duration
+	Realm   string // default "HAProxy Statistics"
+	Auth    []UserPassword
+	Pos     source.Pos
+}
+
+// UserPassword is one `stats auth user:password`.
+type UserPassword struct{ User, Password string }
+
+// Frontend is where clients arrive. A `listen` section is a Frontend and a Backend of one name, the Backend its default.
+type Frontend struct {
+	Name string
+	Common
+	Binds          []Bind
+	MaxConn        int // 0: the process's
+	ACLs           []ACL
+	UseBackend     []UseBackend
+	DefaultBackend string // "": 503 when no rule matches
+	Pos            source.Pos
+}
+
+// Bind is one listening address. An unspecified Addr listens on all of its family.
+type Bind struct {
+	Addr netip.AddrPort
+	Name string
+	Pos  source.Pos
+}
+
+// ACL is one `acl` line; lines of one name are alternatives.
+type ACL struct {
+	Name      string
+	Criterion string   // "path_beg" for now
+	Fold      bool     // -i
+	Values    []string // any may match
+	Pos       source.Pos
+}
+
+// UseBackend sends requests that meet the condition to Backend; the first match wins.
+type UseBackend struct {
+	Backend string
+	Cond    *Condition // nil: always
+	Pos     source.Pos
+}
+
+// Condition is an OR of ANDs over ACL names, in the order written.
+type Condition struct {
+	Unless bool // negates the whole
+	Any    [][]Term
+}
+
+// Term is one ACL's name in a condition, perhaps negated.
+type Term struct {
+	ACL string
+	Not bool
+}
+
+// Algorithm is the word after `balance`.
+type Algorithm int
+
+const (
+	RoundRobin Algorithm = iota + 1
+	Source
+)
+
+func (a Algorithm) String() string {
+	switch a {
+	case RoundRobin:
+		return "roundrobin"
+	case Source:
+		return "source"
+	}
+	return "unknown"
+}
+
+// Backend is a set of servers and the way one of them is chosen.
+type Backend struct {
+	Name string
+	Common
+	Balance    Algorithm
+	Cookie     *Cookie
+	Servers    []Server
+	Retries    int // default 3; connect failures only
+	Redispatch int // 0: off; -1: on the last retry (option redispatch); n: on every n-th
+	StickTable *StickTable
+	Stick      []StickRule
+	Pos        source.Pos
+}
+
+// Cookie is `cookie NAME insert [indirect] [nocache]`.
+type Cookie struct {
+	Name     string
+	Indirect bool
+	NoCache  bool
+	Pos      source.Pos
+}
+
+// Server is one target. Its check, if any, is named: the agent joins check.Config and Server.
+type Server struct {
+	Name    string
+	Address string // host:port; the host may be a name, resolved when the version is applied
+	Weight  int    // 0..256, default 1; 0: no new sessions but by persistence
+	Cookie  string
+	MaxConn int // concurrent requests (HTTP) or connections (TCP); 0: unlimited, the rest queues
+	Backup  bool
+	Check   string // name of a check.Config; "": never checked, always up
+	Pos     source.Pos
+}
+
+// StickTable is a backend's own table, replicated over the cluster.
+type StickTable struct {
+	Type   string // "ip" for now
+	Size   int    // entries; the oldest goes when it is full
+	Expire time.Duration
+	Pos    source.Pos
+}
+
+// StickRule is `stick on FETCH`: match and store. Table "" is the backend's own.
+type StickRule struct {
+	On    string // "src" for now
+	Table string
+	Pos   source.Pos
+}
