@@ -1,0 +1,229 @@
+// Package api is the typed client of an agent's HTTP interface and the wire types of /v1. It imports nothing else of the
+// project, so that other programs can use it alone. Field names of the JSON are stable.
+package api
+
+import "time"
+
+// Self is GET /v1/agent/self.
+type Self struct {
+	Node          string `json:"node"`
+	ID            string `json:"id"`
+	Version       string `json:"version"`
+	Leader        string `json:"leader"` // node name; "" if none is known
+	IsLeader      bool   `json:"is_leader"`
+	InCluster     bool   `json:"in_cluster"`     // false: stands alone, its files are the truth
+	ConfigVersion uint64 `json:"config_version"` // the version it runs; 0: its own files
+	ConfigProblem string `json:"config_problem,omitempty"`
+	PID           int    `json:"pid"`
+}
+
+// Member is one row of GET /v1/agent/members.
+type Member struct {
+	Name    string            `json:"name"`
+	ID      string            `json:"id"`
+	Address string            `json:"address"` // host:port of gossip
+	Status  string            `json:"status"`  // alive, leaving, left, failed
+	Role    string            `json:"role"`    // node, witness
+	Build   string            `json:"build"`
+	Leader  bool              `json:"leader"`
+	Tags    map[string]string `json:"tags,omitempty"`
+}
+
+// JoinRequest is the body of PUT /v1/agent/join.
+type JoinRequest struct {
+	Addresses []string `json:"addresses"`
+}
+
+// JoinResponse says how many of them answered.
+type JoinResponse struct {
+	Joined int `json:"joined"`
+}
+
+// File is one configuration file as the user named it. Node is set for `name=file` arguments.
+type File struct {
+	Name    string `json:"name"`
+	Content string `json:"content"`
+	Node    string `json:"node,omitempty"`
+	Format  string `json:"format,omitempty"` // hcl, haproxy, keepalived; "": by the name's ending
+}
+
+// ConfigRequest is the body of PUT /v1/config/plan and /v1/config/apply.
+type ConfigRequest struct {
+	Files   []File `json:"files"`
+	Summary string `json:"summary,omitempty"`
+	// Base, when not nil, is the version the change was made against; another one in force refuses it.
+	Base *uint64 `json:"base,omitempty"`
+}
+
+// Problem is one thing wrong in a file, on a node.
+type Problem struct {
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Col      int    `json:"col,omitempty"`
+	Severity string `json:"severity"` // error, warning
+	Text     string `json:"text"`
+	Hint     string `json:"hint,omitempty"`
+	Node     string `json:"node,omitempty"` // "": the file itself, whatever the node
+}
+
+// Change is one difference between the version in force and the wanted one.
+type Change struct {
+	Path string `json:"path"`
+	Kind string `json:"kind"` // added, removed, changed
+	Old  string `json:"old,omitempty"`
+	New  string `json:"new,omitempty"`
+}
+
+// PlanResponse is the answer to plan: what apply would do and who could not run it.
+type PlanResponse struct {
+	Base     uint64    `json:"base"`
+	Changes  []Change  `json:"changes"`
+	Problems []Problem `json:"problems"`
+}
+
+// NodeReport says what one node made of a version.
+type NodeReport struct {
+	Node    string  `json:"node"`
+	Version uint64  `json:"version"`
+	Error   string  `json:"error,omitempty"`
+	TookMS  float64 `json:"took_ms"`
+}
+
+// ApplyResponse is the answer to apply.
+type ApplyResponse struct {
+	Version  uint64       `json:"version"`
+	Changes  []Change     `json:"changes"`
+	Problems []Problem    `json:"problems"`
+	Nodes    []NodeReport `json:"nodes"`
+	TookMS   float64      `json:"took_ms"`
+}
+
+// ConfigVersion is one row of GET /v1/config/history and the head of GET /v1/config.
+type ConfigVersion struct {
+	Version uint64    `json:"version"`
+	Time    time.Time `json:"time"`
+	Author  string    `json:"author"`
+	Summary string    `json:"summary"`
+	Running bool      `json:"running"` // by the agent asked
+	Digest  string    `json:"digest"`  // of the payload
+}
+
+// Config is GET /v1/config: the version in force, as HCL.
+type Config struct {
+	ConfigVersion
+	HCL string `json:"hcl"`
+}
+
+// VIP is one row of GET /v1/vips: an instance and who holds it.
+type VIP struct {
+	Instance  string   `json:"instance"`
+	Addresses []string `json:"addresses"`
+	Election  string   `json:"election"` // cluster, vrrp
+	Holder    string   `json:"holder"`   // node name; under vrrp an address; "" if unknown
+	Epoch     uint64   `json:"epoch"`
+	State     string   `json:"state"` // of the asked node: MASTER, BACKUP, FAULT, INIT
+	Priority  int      `json:"priority"`
+	Interface string   `json:"interface"`
+}
+
+// Candidate is one node in the running for an instance.
+type Candidate struct {
+	Node     string `json:"node"`
+	Priority int    `json:"priority"`
+	Ready    bool   `json:"ready"`
+	Holding  bool   `json:"holding"`
+	Note     string `json:"note,omitempty"`
+}
+
+// Weight is one cause of the effective priority.
+type Weight struct {
+	Cause  string `json:"cause"` // track_script chk_web
+	Weight int    `json:"weight"`
+	State  string `json:"state"` // ok, failed, unknown
+}
+
+// Advert is the last one heard from one source.
+type Advert struct {
+	Source   string    `json:"source"`
+	Priority int       `json:"priority"`
+	Time     time.Time `json:"time"`
+	Count    uint64    `json:"count"`
+}
+
+// Move is one change of state with its cause.
+type Move struct {
+	Time  time.Time `json:"time"`
+	From  string    `json:"from"`
+	To    string    `json:"to"`
+	Cause string    `json:"cause"`
+	Epoch uint64    `json:"epoch,omitempty"`
+}
+
+// Why is GET /v1/vips/NAME: the evidence.
+type Why struct {
+	VIP
+	Node         string            `json:"node"` // the node that tells
+	BasePriority int               `json:"base_priority"`
+	Weights      []Weight          `json:"weights"`
+	Candidates   []Candidate       `json:"candidates"`
+	LeaseLeftMS  float64           `json:"lease_left_ms"` // of this node's own lease; 0: it has none
+	Since        time.Time         `json:"since"`
+	Cause        string            `json:"cause"`
+	Adverts      []Advert          `json:"adverts"`
+	Counters     map[string]uint64 `json:"counters"`
+	Moves        []Move            `json:"moves"`
+}
+
+// Table is one row of GET /v1/tables.
+type Table struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Size    int    `json:"size"`
+	Entries int    `json:"entries"`
+}
+
+// TableEntry is one row of GET /v1/tables/NAME.
+type TableEntry struct {
+	Key       string `json:"key"`
+	Server    string `json:"server"`
+	ExpiresMS int64  `json:"expires_ms"`
+}
+
+// RaftPeer is one row of GET /v1/operator/raft/configuration.
+type RaftPeer struct {
+	Node        string `json:"node"`
+	ID          string `json:"id"`
+	Address     string `json:"address"`
+	State       string `json:"state"` // leader, follower
+	Voter       bool   `json:"voter"`
+	CommitIndex uint64 `json:"commit_index"`
+}
+
+// ReloadResponse says what a reload found.
+type ReloadResponse struct {
+	Problems []Problem `json:"problems"`
+	Version  uint64    `json:"version"`
+}
+
+// Error is the body of every answer that is no success. Code is a stable word.
+type Error struct {
+	Status   int       `json:"-"`
+	Code     string    `json:"code"`
+	Message  string    `json:"message"`
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Error is the message alone; problems are printed by who has a place for lines.
+func (e *Error) Error() string { return e.Message }
+
+// Codes of Error that callers branch on.
+const (
+	CodeInvalid   = "invalid"   // the request or its configuration is wrong
+	CodeConflict  = "conflict"  // another version is in force than Base says
+	CodeRefused   = "refused"   // a live node can't run it
+	CodeNoLeader  = "no_leader" // no majority in reach
+	CodeNotFound  = "not_found" // no such instance, table, version
+	CodeForbidden = "forbidden" // a token is asked for
+	CodeAlone     = "alone"     // the agent stands alone: its files are the truth
+	CodeInternal  = "internal"
+)
