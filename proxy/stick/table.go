@@ -1,0 +1,253 @@
+package stick
+
+import (
+	"iter"
+	"time"
+)
+
+// Entry is what a table holds for a key.
+type Entry struct {
+	Server    string
+	Expires   int64 // on the clock of the caller's now, nanoseconds
+	Tentative bool  // bound here, not yet seen in the log
+}
+
+// Found is the answer of a Lookup.
+type Found struct {
+	Server string
+	// Renew asks the caller to say Bind again and to offer it: half of the life is over. It is told once per half-life.
+	Renew     bool
+	Tentative bool
+}
+
+const nobody = -1
+
+// slot is an entry in the ring of all entries, ordered by expiry.
+type slot struct {
+	key        Key
+	server     string
+	expires    int64
+	asked      int64 // when Renew was told last
+	tentative  bool
+	prev, next int32 // slot numbers; next also links the free ones
+}
+
+// Table maps keys to servers. Entries live for one duration from their last Bind or Apply, and when the table is full the
+// one that would expire first goes. Times (now) are nanoseconds on any clock that does not go back, the same one in every
+// call. Not safe for concurrent use: a Table has one owner.
+type Table struct {
+	size   int
+	expire time.Duration
+	at     map[Key]int32
+	slots  []slot
+	free   int32
+	oldest int32 // expires first
+	newest int32
+	purged uint64
+}
+
+// New makes an empty table for size entries (at least 1) that live for expire (0: forever). Memory grows with the
+// entries, not with size.
+func New(size int, expire time.Duration) *Table {
+	return &Table{size: max(size, 1), expire: max(expire, 0), at: map[Key]int32{}, free: nobody, oldest: nobody, newest: nobody}
+}
+
+// Lookup finds the server of a key. It does not prolong the entry, Bind does. O(1), no allocation.
+func (t *Table) Lookup(k Key, now int64) (Found, bool) {
+	i, ok := t.at[k]
+	if !ok {
+		return Found{}, false
+	}
+	s := &t.slots[i]
+	if s.expires <= now {
+		return Found{}, false
+	}
+	f := Found{Server: s.server, Tentative: s.tentative}
+	half := int64(t.expire / 2)
+	if t.expire > 0 && s.expires-now <= half && now-s.asked >= half {
+		f.Renew = true
+		s.asked = now
+	}
+	return f, true
+}
+
+// Bind says that this node sends the key to server from now on, and returns the binding to offer under the name of the
+// table. A key bound to another server, by the log even, is bound anew: the caller chose another one because that one is
+// down. Renewing an entry that the log has confirmed leaves it confirmed.
+func (t *Table) Bind(name string, k Key, server string, now int64) Binding {
+	t.Expire(now)
+	tentative := true
+	if i, ok := t.at[k]; ok && t.slots[i].server == server {
+		tentative = t.slots[i].tentative
+	}
+	t.put(k, server, now, t.life(), tentative)
+	return Binding{Table: name, Key: k.String(), Server: server, TTL: t.life()}
+}
+
+// forever stands for the life of an entry that never expires: about 146 years.
+const forever = time.Duration(1 << 62)
+
+func (t *Table) life() time.Duration {
+	if t.expire == 0 {
+		return forever
+	}
+	return t.expire
+}
+
+// Apply takes what the log says about a key: it replaces whatever is here. A server "" or ttl <= 0 deletes.
+func (t *Table) Apply(k Key, server string, ttl time.Duration, now int64) {
+	t.Expire(now)
+	if server == "" || ttl <= 0 {
+		t.Delete(k)
+		return
+	}
+	t.put(k, server, now, ttl, false)
+}
+
+// Delete forgets a key and reports whether it was there.
+func (t *Table) Delete(k Key) bool {
+	i, ok := t.at[k]
+	if ok {
+		t.drop(i)
+	}
+	return ok
+}
+
+// DeleteServer forgets every key of a server, for one that is no longer configured, and returns how many. O(Len).
+func (t *Table) DeleteServer(server string) int {
+	n := 0
+	for i := t.oldest; i != nobody; {
+		next := t.slots[i].next
+		if t.slots[i].server == server {
+			t.drop(i)
+			n++
+		}
+		i = next
+	}
+	return n
+}
+
+// Expire forgets what has expired by now and returns how many. Bind and Apply do it, too; a table that nobody writes to
+// wants it called now and then. Amortised O(1) an entry.
+func (t *Table) Expire(now int64) int {
+	n := 0
+	for t.oldest != nobody && t.slots[t.oldest].expires <= now {
+		t.drop(t.oldest)
+		n++
+	}
+	return n
+}
+
+// Resize changes bound and life for a new configuration. Entries keep the time they were promised, but for what the new
+// life shortens; what exceeds the new bound goes, first to expire first.
+func (t *Table) Resize(size int, expire time.Duration, now int64) {
+	t.size, t.expire = max(size, 1), max(expire, 0)
+	for len(t.at) > t.size {
+		t.drop(t.oldest)
+		t.purged++
+	}
+	latest := now + int64(t.life())
+	for i := t.newest; i != nobody && t.slots[i].expires > latest; i = t.slots[i].prev {
+		t.slots[i].expires = latest
+	}
+}
+
+// Len is the number of entries, those expired since the last write included.
+func (t *Table) Len() int { return len(t.at) }
+
+// Size is the bound of Len.
+func (t *Table) Size() int { return t.size }
+
+// Purged counts entries that went before their time because the table was full.
+func (t *Table) Purged() uint64 { return t.purged }
+
+// Range goes through the entries that are alive at now, first to expire first. The table must not be changed meanwhile.
+func (t *Table) Range(now int64) iter.Seq2[Key, Entry] {
+	return func(yield func(Key, Entry) bool) {
+		for i := t.oldest; i != nobody; i = t.slots[i].next {
+			s := &t.slots[i]
+			if s.expires > now && !yield(s.key, Entry{s.server, s.expires, s.tentative}) {
+				return
+			}
+		}
+	}
+}
+
+// Tentative returns the bindings that the log has not confirmed, to be offered again once there is a quorum.
+func (t *Table) Tentative(name string, now int64) []Binding {
+	var bs []Binding
+	for k, e := range t.Range(now) {
+		if e.Tentative {
+			bs = append(bs, Binding{Table: name, Key: k.String(), Server: e.Server, TTL: time.Duration(e.Expires - now)})
+		}
+	}
+	return bs
+}
+
+func (t *Table) put(k Key, server string, now int64, ttl time.Duration, tentative bool) {
+	if i, ok := t.at[k]; ok {
+		t.unlink(i)
+		s := &t.slots[i]
+		s.server, s.expires, s.tentative, s.asked = server, now+int64(ttl), tentative, now
+		t.link(i)
+		return
+	}
+	if len(t.at) >= t.size {
+		t.drop(t.oldest)
+		t.purged++
+	}
+	i := t.alloc()
+	t.slots[i] = slot{key: k, server: server, expires: now + int64(ttl), asked: now, tentative: tentative}
+	t.at[k] = i
+	t.link(i)
+}
+
+func (t *Table) alloc() int32 {
+	if i := t.free; i != nobody {
+		t.free = t.slots[i].next
+		return i
+	}
+	t.slots = append(t.slots, slot{})
+	return int32(len(t.slots) - 1)
+}
+
+func (t *Table) drop(i int32) {
+	t.unlink(i)
+	delete(t.at, t.slots[i].key)
+	t.slots[i] = slot{next: t.free}
+	t.free = i
+}
+
+// link puts a slot where its expiry belongs, looked for from the end: what is written now nearly always lives longest.
+func (t *Table) link(i int32) {
+	s := &t.slots[i]
+	after := t.newest
+	for after != nobody && t.slots[after].expires > s.expires {
+		after = t.slots[after].prev
+	}
+	s.prev = after
+	if after == nobody {
+		s.next, t.oldest = t.oldest, i
+	} else {
+		s.next, t.slots[after].next = t.slots[after].next, i
+	}
+	if s.next == nobody {
+		t.newest = i
+	} else {
+		t.slots[s.next].prev = i
+	}
+}
+
+func (t *Table) unlink(i int32) {
+	s := &t.slots[i]
+	if s.prev == nobody {
+		t.oldest = s.next
+	} else {
+		t.slots[s.prev].next = s.next
+	}
+	if s.next == nobody {
+		t.newest = s.prev
+	} else {
+		t.slots[s.next].prev = s.prev
+	}
+}
