@@ -1,0 +1,77 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// For is the Document as the named node runs it: `node "lb1" { ... }` merged into the instances. The receiver is left
+// alone. An instance that starts as MASTER has neither nopreempt nor preempt_delay, as in keepalived.
+func (d Document) For(node string) Document {
+	o := d.Nodes[node]
+	out := d
+	out.Nodes = nil
+	out.VRRP.Instances = slices.Clone(d.VRRP.Instances)
+	if o.RouterID != nil {
+		out.VRRP.Global.RouterID = *o.RouterID
+	}
+	for i := range out.VRRP.Instances {
+		in := &out.VRRP.Instances[i]
+		if io, ok := o.Instances[in.Name]; ok {
+			io.apply(in)
+		}
+		if in.State == "MASTER" {
+			in.NoPreempt, in.PreemptDelay = false, time.Duration(0)
+		}
+	}
+	return out
+}
+
+func (o InstanceOverride) apply(in *vrrp.Instance) {
+	set(&in.State, o.State)
+	set(&in.Priority, o.Priority)
+	set(&in.Interface, o.Interface)
+	set(&in.McastSrcIP, o.McastSrcIP)
+	if o.TrackInterfaces != nil {
+		in.TrackInterfaces = o.TrackInterfaces
+	}
+	for _, n := range []struct {
+		to   *[]string
+		from []string
+	}{
+		{&in.NotifyMaster, o.NotifyMaster}, {&in.NotifyBackup, o.NotifyBackup}, {&in.NotifyFault, o.NotifyFault},
+		{&in.NotifyStop, o.NotifyStop}, {&in.Notify, o.Notify},
+	} {
+		if n.from != nil {
+			*n.to = n.from
+		}
+	}
+	if o.Devs != nil {
+		in.Addresses, in.Excluded = slices.Clone(in.Addresses), slices.Clone(in.Excluded)
+		for i, a := range addresses(in) {
+			if i < len(o.Devs) {
+				a.Dev = o.Devs[i]
+			}
+		}
+	}
+}
+
+// addresses is every address an instance carries, those of its adverts first.
+func addresses(in *vrrp.Instance) []*vrrp.Address {
+	all := make([]*vrrp.Address, 0, len(in.Addresses)+len(in.Excluded))
+	for i := range in.Addresses {
+		all = append(all, &in.Addresses[i])
+	}
+	for i := range in.Excluded {
+		all = append(all, &in.Excluded[i])
+	}
+	return all
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
