@@ -22,14 +22,14 @@ type Found struct {
 
 const nobody = -1
 
-// slot is an entry in the ring of all entries, ordered by expiry.
+// slot is an entry.
 type slot struct {
-	key        Key
-	server     string
-	expires    int64
-	asked      int64 // when Renew was told last
-	tentative  bool
-	prev, next int32 // slot numbers; next also links the free ones
+	key       Key
+	server    string
+	expires   int64
+	asked     int64 // when Renew was told last, or the entry was written
+	tentative bool
+	place     int32 // in byExpiry; of a free slot the number of the next free one
 }
 
 // Table maps keys to servers. Entries live for one duration from their last Bind or Apply, and when the table is full the
@@ -41,15 +41,16 @@ type Table struct {
 	at     map[Key]int32
 	slots  []slot
 	free   int32
-	oldest int32 // expires first
-	newest int32
-	purged uint64
+	// byExpiry is a heap of slot numbers, first to expire first. A write at full life, the usual one, goes to its end and
+	// stays there; whatever order a snapshot's entries come in, none costs more than O(log n).
+	byExpiry []int32
+	purged   uint64
 }
 
 // New makes an empty table for size entries (at least 1) that live for expire (0: forever). Memory grows with the
 // entries, not with size.
 func New(size int, expire time.Duration) *Table {
-	return &Table{size: max(size, 1), expire: max(expire, 0), at: map[Key]int32{}, free: nobody, oldest: nobody, newest: nobody}
+	return &Table{size: max(size, 1), expire: max(expire, 0), at: map[Key]int32{}, free: nobody}
 }
 
 // Lookup finds the server of a key. It does not prolong the entry, Bind does. O(1), no allocation.
@@ -116,23 +117,21 @@ func (t *Table) Delete(k Key) bool {
 // DeleteServer forgets every key of a server, for one that is no longer configured, and returns how many. O(Len).
 func (t *Table) DeleteServer(server string) int {
 	n := 0
-	for i := t.oldest; i != nobody; {
-		next := t.slots[i].next
+	for _, i := range t.at {
 		if t.slots[i].server == server {
 			t.drop(i)
 			n++
 		}
-		i = next
 	}
 	return n
 }
 
 // Expire forgets what has expired by now and returns how many. Bind and Apply do it, too; a table that nobody writes to
-// wants it called now and then. Amortised O(1) an entry.
+// wants it called now and then. O(1) when nothing has, O(log Len) an entry that has.
 func (t *Table) Expire(now int64) int {
 	n := 0
-	for t.oldest != nobody && t.slots[t.oldest].expires <= now {
-		t.drop(t.oldest)
+	for len(t.byExpiry) > 0 && t.slots[t.byExpiry[0]].expires <= now {
+		t.drop(t.byExpiry[0])
 		n++
 	}
 	return n
@@ -143,12 +142,15 @@ func (t *Table) Expire(now int64) int {
 func (t *Table) Resize(size int, expire time.Duration, now int64) {
 	t.size, t.expire = max(size, 1), max(expire, 0)
 	for len(t.at) > t.size {
-		t.drop(t.oldest)
+		t.drop(t.byExpiry[0])
 		t.purged++
 	}
 	latest := now + int64(t.life())
-	for i := t.newest; i != nobody && t.slots[i].expires > latest; i = t.slots[i].prev {
-		t.slots[i].expires = latest
+	for _, i := range t.at {
+		if s := &t.slots[i]; s.expires > latest {
+			s.expires = latest
+			t.up(s.place)
+		}
 	}
 }
 
@@ -161,10 +163,10 @@ func (t *Table) Size() int { return t.size }
 // Purged counts entries that went before their time because the table was full.
 func (t *Table) Purged() uint64 { return t.purged }
 
-// Range goes through the entries that are alive at now, first to expire first. The table must not be changed meanwhile.
+// Range goes through the entries that are alive at now, in no order. The table must not be changed meanwhile.
 func (t *Table) Range(now int64) iter.Seq2[Key, Entry] {
 	return func(yield func(Key, Entry) bool) {
-		for i := t.oldest; i != nobody; i = t.slots[i].next {
+		for _, i := range t.byExpiry {
 			s := &t.slots[i]
 			if s.expires > now && !yield(s.key, Entry{s.server, s.expires, s.tentative}) {
 				return
@@ -185,69 +187,80 @@ func (t *Table) Tentative(name string, now int64) []Binding {
 }
 
 func (t *Table) put(k Key, server string, now int64, ttl time.Duration, tentative bool) {
-	if i, ok := t.at[k]; ok {
-		t.unlink(i)
-		s := &t.slots[i]
-		s.server, s.expires, s.tentative, s.asked = server, now+int64(ttl), tentative, now
-		t.link(i)
-		return
+	i, ok := t.at[k]
+	if !ok {
+		i = t.add(k)
 	}
-	if len(t.at) >= t.size {
-		t.drop(t.oldest)
-		t.purged++
-	}
-	i := t.alloc()
-	t.slots[i] = slot{key: k, server: server, expires: now + int64(ttl), asked: now, tentative: tentative}
-	t.at[k] = i
-	t.link(i)
+	s := &t.slots[i]
+	s.server, s.expires, s.tentative, s.asked = server, now+int64(ttl), tentative, now
+	t.up(s.place)
+	t.down(s.place)
 }
 
-func (t *Table) alloc() int32 {
-	if i := t.free; i != nobody {
-		t.free = t.slots[i].next
-		return i
+// add makes room for a key; its slot goes to the end of the heap.
+func (t *Table) add(k Key) int32 {
+	if len(t.at) >= t.size {
+		t.drop(t.byExpiry[0])
+		t.purged++
 	}
-	t.slots = append(t.slots, slot{})
-	return int32(len(t.slots) - 1)
+	i := t.free
+	if i != nobody {
+		t.free = t.slots[i].place
+	} else {
+		i = int32(len(t.slots))
+		t.slots = append(t.slots, slot{})
+	}
+	t.slots[i] = slot{key: k, place: int32(len(t.byExpiry)), expires: int64(forever)}
+	t.byExpiry = append(t.byExpiry, i)
+	t.at[k] = i
+	return i
 }
 
 func (t *Table) drop(i int32) {
-	t.unlink(i)
+	at, last := t.slots[i].place, int32(len(t.byExpiry)-1)
+	t.swap(at, last)
+	t.byExpiry = t.byExpiry[:last]
+	if at < last {
+		t.up(at)
+		t.down(at)
+	}
 	delete(t.at, t.slots[i].key)
-	t.slots[i] = slot{next: t.free}
+	t.slots[i] = slot{place: t.free}
 	t.free = i
 }
 
-// link puts a slot where its expiry belongs, looked for from the end: what is written now nearly always lives longest.
-func (t *Table) link(i int32) {
-	s := &t.slots[i]
-	after := t.newest
-	for after != nobody && t.slots[after].expires > s.expires {
-		after = t.slots[after].prev
-	}
-	s.prev = after
-	if after == nobody {
-		s.next, t.oldest = t.oldest, i
-	} else {
-		s.next, t.slots[after].next = t.slots[after].next, i
-	}
-	if s.next == nobody {
-		t.newest = i
-	} else {
-		t.slots[s.next].prev = i
+func (t *Table) expiresAt(place int32) int64 { return t.slots[t.byExpiry[place]].expires }
+
+func (t *Table) swap(a, b int32) {
+	h := t.byExpiry
+	h[a], h[b] = h[b], h[a]
+	t.slots[h[a]].place, t.slots[h[b]].place = a, b
+}
+
+func (t *Table) up(at int32) {
+	for at > 0 {
+		parent := (at - 1) / 2
+		if t.expiresAt(parent) <= t.expiresAt(at) {
+			return
+		}
+		t.swap(at, parent)
+		at = parent
 	}
 }
 
-func (t *Table) unlink(i int32) {
-	s := &t.slots[i]
-	if s.prev == nobody {
-		t.oldest = s.next
-	} else {
-		t.slots[s.prev].next = s.next
-	}
-	if s.next == nobody {
-		t.newest = s.prev
-	} else {
-		t.slots[s.next].prev = s.prev
+func (t *Table) down(at int32) {
+	for n := int32(len(t.byExpiry)); ; {
+		least := 2*at + 1
+		if least >= n {
+			return
+		}
+		if r := least + 1; r < n && t.expiresAt(r) < t.expiresAt(least) {
+			least = r
+		}
+		if t.expiresAt(at) <= t.expiresAt(least) {
+			return
+		}
+		t.swap(at, least)
+		at = least
 	}
 }
