@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/reeve-lb/reeve/cluster/fsm"
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
@@ -29,14 +30,7 @@ var (
 const MaxPayload = 4 << 20
 
 // ConflictError refuses a change that was made against another version than the one in force.
-type ConflictError struct {
-	Base    uint64 // what the change was made against
-	Current uint64 // what is in force
-}
-
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("made against version %d, but version %d is in force", e.Base, e.Current)
-}
+type ConflictError = fsm.ConflictError
 
 // NodeProblems is what one node says against a version.
 type NodeProblems struct {

@@ -1,9 +1,79 @@
 // Package fsm is the state that all nodes agree on: configuration versions, sticky entries and whatever parts are
 // registered beside them (leases). It is pure: no clock, no randomness, no I/O. The same commands in the same order give
 // the same state, byte for byte; the leader stamps time into the commands.
+//
+// A command is one byte of type, one of version, and the type's own payload. A node that meets a type or a version it
+// does not know stops applying for good rather than guess: it would no longer agree with the others. A malformed command
+// of a known version changes nothing, on every node alike.
 package fsm
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Type is the first byte of a command and the name of a section in a snapshot.
+type Type uint8
+
+const (
+	// TypeConfig proposes a configuration version.
+	TypeConfig Type = 1
+	// TypeTables binds and deletes sticky entries.
+	TypeTables Type = 2
+	// TypeLease moves leases; its part is registered by the lease package's owner.
+	TypeLease Type = 3
+)
+
+func (t Type) String() string {
+	switch t {
+	case TypeConfig:
+		return "config"
+	case TypeTables:
+		return "tables"
+	case TypeLease:
+		return "lease"
+	}
+	return fmt.Sprintf("type %d", uint8(t))
+}
+
+// Part is a piece of state with commands of its own, registered under a Type. Its methods are called by one goroutine at
+// a time. Like everything here it must be deterministic.
+type Part interface {
+	// Version is the newest command version it understands; a command of a newer one stops the FSM.
+	Version() uint8
+	// Apply runs one command's payload. Its results are the command's answer, the same on every node. An error means that
+	// nothing changed.
+	Apply(index uint64, cmd []byte) (any, error)
+	// Snapshot returns the state as bytes that nobody changes afterwards; equal states give equal bytes.
+	Snapshot() []byte
+	// Restore replaces the state.
+	Restore(snapshot []byte) error
+}
+
+// ErrMalformed: a command of a known type that can't be read. It changed nothing.
+var ErrMalformed = errors.New("malformed command")
+
+// UnknownError stops a FSM: the command is of a newer program.
+type UnknownError struct {
+	Index   uint64
+	Type    Type
+	Version uint8
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("log entry %d is a command (%v, version %d) of a newer program: upgrade this node", e.Index, e.Type, e.Version)
+}
+
+// ConflictError refuses a change that was made against another version than the one in force.
+type ConflictError struct {
+	Base    uint64 // what the change was made against
+	Current uint64 // what is in force
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("made against version %d, but version %d is in force", e.Base, e.Current)
+}
 
 // ConfigVersion is one agreed configuration. Payload is shared: read only.
 type ConfigVersion struct {
@@ -25,8 +95,8 @@ type Binding struct {
 	Key
 	Server string
 	Was    string        // the server to be replaced (redispatch); "": first writer wins
-	Expire time.Duration // from the leader's stamp; 0: never
-	Size   int           // entries the table holds at most; the oldest goes first; 0: MaxTable
+	Expire time.Duration // from the leader's stamp, in ms steps; 0: never
+	Size   int           // entries the table holds at most, what expires first goes first; 0: MaxEntries
 }
 
 // Entry is an agreed binding.
@@ -69,18 +139,4 @@ func (k ChangeKind) String() string {
 type Change struct {
 	Kind ChangeKind
 	Entry
-}
-
-// Part is a piece of state with commands of its own, registered under a Type. Its methods are called by one goroutine at
-// a time. Like everything here it must be deterministic.
-type Part interface {
-	// Version is the newest command version it understands; a command of a newer one stops the FSM.
-	Version() uint8
-	// Apply runs one command. An error is the command's answer (the same on every node), not a failure of the FSM, unless
-	// it is a *CorruptError.
-	Apply(index uint64, cmd []byte) (any, error)
-	// Snapshot returns the state as bytes; equal states give equal bytes.
-	Snapshot() []byte
-	// Restore replaces the state.
-	Restore(snapshot []byte) error
 }
