@@ -1,0 +1,26 @@
+// Package lease decides which node owns an instance's addresses, so that no two nodes ever do.
+//
+// A lease names an instance, its holder and an epoch that only grows. A change of holder is a Raft log entry (State is
+// the part of the FSM that applies it); renewals are small messages to the leader that are not logged. The package is
+// built of pure parts, each state + event + now -> state + actions, and two drivers:
+//
+//	State    what the log says: who holds what under which epoch
+//	Keeper   the leader's side: answers renewals in confirmed rounds, moves leases, asks holders to yield
+//	Holder   a node's side: counts its leases from the moment it sent what was answered, tells what is lost
+//	Client   drives the Holder: one kept stream to the leader, timers, verdicts
+//	Service  drives the Keeper while this node leads, and takes the guards' words on every node
+//
+// Why two nodes never hold one lease. Let a holder have sent a renewal at s and the leader of term T have received it at
+// a >= s. The leader answers only after a majority of the voters, asked after a, said that their term is still T. A
+// later leader needs votes of a majority, one of whom said so before it voted: that leader was elected after a. It
+// waits TTL + margin from its election before it moves a lease it has not answered for, so it moves it after s + TTL, when
+// the holder has stopped: a holder counts from s. The leader of T itself moves a lease no sooner than TTL + margin
+// after the arrival of the last renewal it answered. The margin pays for clocks that run at different rates.
+//
+// The leader asks the voters for their term over the same streams that carry the renewals, not by hashicorp/raft's
+// VerifyLeader: there an answer to a heartbeat that was already under way counts for a round that began after it, so a
+// leader that slept between the two would be confirmed by the past.
+//
+// A life is one run of a Client. A lease belongs to a life, not only to a node: what a former life of the same node held
+// is never extended to the next one, so a guard's late word about an old epoch can't concern addresses that are on.
+package lease
