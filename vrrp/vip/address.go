@@ -1,0 +1,253 @@
+package vip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+const forever = 0xffffffff // INFINITY_LIFE_TIME
+
+// put adds or renews every address of the group. m.mu is held.
+func (m *Manager) put(g Group, until boottime.Time) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	m.conn.reset()
+	var asked []place // by request of the batch; a zero place is a request that may fail
+	var errs []error
+	promoted := map[int]bool{}
+	for _, a := range g.Addresses {
+		dev := g.dev(a)
+		index, err := m.conn.index(dev)
+		if err != nil {
+			errs = append(errs, &AddressError{"add", a.Prefix.String(), dev, err})
+			continue
+		}
+		if wantsPromotion(a.Prefix) && !promoted[index] {
+			promoted[index] = true
+			m.conn.promote(index)
+			asked = append(asked, place{})
+		}
+		if err := m.conn.newAddr(index, a, g.lifetime()); err != nil {
+			errs = append(errs, &AddressError{"add", a.Prefix.String(), dev, err})
+			continue
+		}
+		asked = append(asked, place{dev, a.Prefix})
+	}
+	if !until.IsZero() && !boottime.Now().Before(until) {
+		m.conn.reset()
+		return fmt.Errorf("addresses of %s: %w", g.Instance, ErrExpired)
+	}
+	for _, p := range asked {
+		if p.dev != "" {
+			m.held[p] = g.Instance
+		}
+	}
+	errs = append(errs, m.send("add", asked, nil))
+	if err := errors.Join(errs...); err != nil {
+		delete(m.extended, g.Instance)
+		return err
+	}
+	m.extended[g.Instance] = extension{boottime.Now(), len(g.Addresses)}
+	return nil
+}
+
+// send flushes the batch whose requests asked describes, and joins what failed. Errors that ok accepts count as success.
+func (m *Manager) send(op string, asked []place, ok func(place, error) bool) error {
+	results, err := m.conn.flush(nil)
+	if err != nil {
+		// The socket's state is unknown (an answer may still come): begin with a new one.
+		m.conn.close()
+		m.conn = nil
+		return err
+	}
+	var errs []error
+	for i, p := range asked {
+		err := results[i]
+		switch {
+		case err == nil || ok != nil && ok(p, err):
+		case p.dev == "":
+			m.log.Warn("interface does not promote secondary addresses", "error", err)
+		default:
+			if op == "add" {
+				delete(m.held, p)
+			}
+			errs = append(errs, &AddressError{op, p.prefix.String(), p.dev, err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// take removes every address of the group and returns those that were there.
+func (m *Manager) take(g Group) ([]netip.Prefix, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.extended, g.Instance)
+	places := g.places()
+	for _, p := range places {
+		delete(m.held, p)
+	}
+	if err := m.open(); err != nil {
+		return nil, err
+	}
+	found, err := remove(m.conn, places)
+	if errors.Is(err, errSocket) {
+		m.conn.close()
+		m.conn = nil
+	}
+	return found, err
+}
+
+// errSocket marks a failure of the netlink socket, after which a new one is needed.
+var errSocket = errors.New("netlink socket failed")
+
+// remove takes addresses off in as few system calls as possible and returns those that were on.
+func remove(c *conn, places []place) ([]netip.Prefix, error) {
+	c.reset()
+	var found []netip.Prefix
+	var errs []error
+	asked := make([]place, 0, len(places))
+	for _, p := range places {
+		index, err := c.index(p.dev)
+		switch {
+		case errors.Is(err, ErrNoInterface): // its addresses went with it
+		case err != nil:
+			errs = append(errs, &AddressError{"remove", p.prefix.String(), p.dev, err})
+		default:
+			c.delAddr(index, p.prefix)
+			asked = append(asked, p)
+		}
+	}
+	results, err := c.flush(nil)
+	if err != nil {
+		return nil, fmt.Errorf("remove addresses: %w: %w", errSocket, err)
+	}
+	for i, p := range asked {
+		err := results[i]
+		switch {
+		case err == nil:
+			found = append(found, p.prefix)
+		case errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, unix.ENODEV):
+		default:
+			errs = append(errs, &AddressError{"remove", p.prefix.String(), p.dev, err})
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// wantsPromotion: of several addresses of one IPv4 subnet the first is primary, and takes the others along when it
+// goes. A /32 has its subnet to itself.
+func wantsPromotion(p netip.Prefix) bool { return p.Addr().Is4() && p.Bits() < 32 }
+
+func family(a netip.Addr) byte {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+func (c *conn) ifaddr(index int, p netip.Prefix, flags, scope byte) {
+	c.out = append(c.out, family(p.Addr()), byte(p.Bits()), flags, scope)
+	c.out = binary.NativeEndian.AppendUint32(c.out, uint32(index))
+	c.attr(unix.IFA_LOCAL, p.Addr().AsSlice())
+	c.attr(unix.IFA_ADDRESS, p.Addr().AsSlice())
+}
+
+// newAddr appends a request that adds an address or renews it.
+func (c *conn) newAddr(index int, a vrrp.Address, life time.Duration) error {
+	scope, err := scopeOf(a.Scope)
+	if err != nil {
+		return err
+	}
+	brd, err := broadcastOf(a.Broadcast, a.Prefix)
+	if err != nil {
+		return err
+	}
+	if len(a.Label) >= unix.IFNAMSIZ {
+		return fmt.Errorf("label %q is longer than %d bytes", a.Label, unix.IFNAMSIZ-1)
+	}
+	at := c.begin(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
+	var flags byte
+	if !a.Prefix.Addr().Is4() {
+		flags = unix.IFA_F_NODAD // two seconds of duplicate detection are two seconds of outage
+	}
+	c.ifaddr(index, a.Prefix, flags, scope)
+	if brd.IsValid() {
+		c.attr(unix.IFA_BROADCAST, brd.AsSlice())
+	}
+	if a.Label != "" && a.Prefix.Addr().Is4() {
+		c.attr(unix.IFA_LABEL, append([]byte(a.Label), 0))
+	}
+	c.attr(unix.IFA_CACHEINFO, cacheInfo(life))
+	c.end(at)
+	return nil
+}
+
+func (c *conn) delAddr(index int, p netip.Prefix) {
+	at := c.begin(unix.RTM_DELADDR, unix.NLM_F_ACK)
+	c.ifaddr(index, p, 0, 0)
+	c.end(at)
+}
+
+// cacheInfo is struct ifa_cacheinfo: preferred and valid lifetime in seconds, two time stamps the kernel ignores.
+func cacheInfo(life time.Duration) []byte {
+	seconds := uint32(forever)
+	if life > 0 {
+		seconds = uint32(min((life+time.Second-1)/time.Second, forever-1))
+	}
+	b := make([]byte, 16)
+	binary.NativeEndian.PutUint32(b, seconds)
+	binary.NativeEndian.PutUint32(b[4:], seconds)
+	return b
+}
+
+// scopeOf reads a scope as ip(8) spells it; "" is global.
+func scopeOf(word string) (byte, error) {
+	switch word {
+	case "", "global", "universe":
+		return unix.RT_SCOPE_UNIVERSE, nil
+	case "site":
+		return unix.RT_SCOPE_SITE, nil
+	case "link":
+		return unix.RT_SCOPE_LINK, nil
+	case "host":
+		return unix.RT_SCOPE_HOST, nil
+	case "nowhere":
+		return unix.RT_SCOPE_NOWHERE, nil
+	}
+	n, err := strconv.ParseUint(word, 10, 8)
+	if err != nil {
+		return 0, fmt.Errorf("unknown scope %q", word)
+	}
+	return byte(n), nil
+}
+
+// broadcastOf reads a broadcast word: "" none, "+" host bits set, "-" host bits clear, else an address.
+func broadcastOf(word string, p netip.Prefix) (netip.Addr, error) {
+	if word == "" || !p.Addr().Is4() {
+		return netip.Addr{}, nil
+	}
+	switch word {
+	case "+":
+		b := p.Masked().Addr().As4()
+		host := ^uint32(0) >> p.Bits() // a shift by 32 leaves nothing
+		binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|host)
+		return netip.AddrFrom4(b), nil
+	case "-":
+		return p.Masked().Addr(), nil
+	}
+	a, err := netip.ParseAddr(word)
+	if err != nil || !a.Is4() {
+		return netip.Addr{}, fmt.Errorf("bad broadcast address %q", word)
+	}
+	return a, nil
+}

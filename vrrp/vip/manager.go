@@ -1,0 +1,182 @@
+package vip
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// DefaultLifetime is how long an address that nobody extends stays on when a Group does not say.
+const DefaultLifetime = 2 * time.Second
+
+// Group is the addresses of one instance, which come and go together.
+type Group struct {
+	Instance  string         // the VRRP instance, for errors, logs and Event.Instance
+	Interface string         // of addresses that name no Dev
+	Addresses []vrrp.Address // listed and excluded ones alike
+	Lifetime  time.Duration  // valid_lft, whole seconds (rounded up); 0: DefaultLifetime, negative: for ever
+}
+
+// Options of New.
+type Options struct {
+	Logger hclog.Logger // nil: none
+}
+
+// Manager puts addresses on and off. It is safe for concurrent use; calls are served one at a time, as the kernel's
+// configuration lock would do anyway. Run has to run for Watch to tell anything.
+type Manager struct {
+	log    hclog.Logger
+	events chan Event
+
+	mu       sync.Mutex
+	conn     *conn // opened by the first call, kept
+	held     map[place]string
+	extended map[string]extension
+	senders  map[string]*sender
+}
+
+// place is an address on an interface.
+type place struct {
+	dev    string
+	prefix netip.Prefix
+}
+
+// extension is when an instance's addresses last got their lifetime.
+type extension struct {
+	at    boottime.Time
+	count int
+}
+
+// New allocates a Manager; sockets are opened when they are needed.
+func New(o Options) *Manager {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return &Manager{
+		log:      o.Logger,
+		events:   make(chan Event, eventBound),
+		held:     map[place]string{},
+		extended: map[string]extension{},
+		senders:  map[string]*sender{},
+	}
+}
+
+// Open opens the netlink socket so that the first Add does not have to. Calling it is optional.
+func (m *Manager) Open() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.open()
+}
+
+func (m *Manager) open() error {
+	if m.conn != nil {
+		return nil
+	}
+	c, err := dial()
+	m.conn = c
+	return err
+}
+
+// Close gives the sockets back. A later call opens them again.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	if m.conn != nil {
+		errs = append(errs, m.conn.close())
+		m.conn = nil
+	}
+	for dev, s := range m.senders {
+		errs = append(errs, s.close())
+		delete(m.senders, dev)
+	}
+	return errors.Join(errs...)
+}
+
+// Link tells what an interface is like now; an unknown one is a *LinkError with ErrNoInterface.
+func (m *Manager) Link(dev string) (Link, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.open(); err != nil {
+		return Link{}, err
+	}
+	return m.conn.link(dev)
+}
+
+// Add puts all of the group's addresses on; those that are there already get their lifetime anew. It does nothing and
+// returns ErrExpired when the clock stands at or after until (zero: no limit). One failure does not keep the other
+// addresses from going on: the error joins an *AddressError for each that did not, and a *LinkError for each unknown
+// interface. An interface without carrier is no error here: see Link.Usable.
+func (m *Manager) Add(g Group, until boottime.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.put(g, until)
+}
+
+// Extend renews the lifetime of addresses that Add put on, if enough of it has passed to be worth the system call. It
+// puts back an address that vanished. Errors are Add's.
+func (m *Manager) Extend(g Group, until boottime.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last, ok := m.extended[g.Instance]
+	if ok && last.count == len(g.Addresses) && !g.due(last.at, boottime.Now()) {
+		return nil
+	}
+	return m.put(g, until)
+}
+
+// due reports whether addresses extended at last want it again: after a quarter of the lifetime, so that three
+// renewals in a row may be late. What lives for ever is never due.
+func (g Group) due(last, now boottime.Time) bool {
+	life := g.lifetime()
+	return life > 0 && now.Sub(last) >= life/4
+}
+
+// lifetime is the default where none is given and negative for "for ever".
+func (g Group) lifetime() time.Duration {
+	if g.Lifetime == 0 {
+		return DefaultLifetime
+	}
+	return g.Lifetime
+}
+
+func (g Group) dev(a vrrp.Address) string {
+	if a.Dev != "" {
+		return a.Dev
+	}
+	return g.Interface
+}
+
+func (g Group) places() []place {
+	ps := make([]place, len(g.Addresses))
+	for i, a := range g.Addresses {
+		ps[i] = place{g.dev(a), a.Prefix}
+	}
+	return ps
+}
+
+// Remove takes the group's addresses off; one that is not there, or whose interface is gone, counts as off. The error
+// joins an *AddressError for each address that may still be on.
+func (m *Manager) Remove(g Group) error {
+	_, err := m.take(g)
+	return err
+}
+
+// RemoveLeftovers takes off what a former life of this node left behind, and returns what it found. Call it with all
+// configured groups before the first advert.
+func (m *Manager) RemoveLeftovers(groups []Group) ([]netip.Prefix, error) {
+	var found []netip.Prefix
+	var errs []error
+	for _, g := range groups {
+		f, err := m.take(g)
+		found = append(found, f...)
+		errs = append(errs, err)
+	}
+	return found, errors.Join(errs...)
+}

@@ -1,0 +1,169 @@
+package vip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// eventBound is how many events may wait for the reader of Watch. Beyond it the kernel's socket buffer fills, overflows
+// in the end, and the whole state is read again: nothing is lost but intermediate states.
+const eventBound = 256
+
+// EventKind says what happened. The zero kind is invalid.
+type EventKind int
+
+const (
+	// LinkChanged: an interface appeared, or went up or down, or its carrier came or went.
+	LinkChanged EventKind = iota + 1
+	// LinkGone: an interface vanished (or got another name).
+	LinkGone
+	// AddressAdded: an address came on, whoever put it there.
+	AddressAdded
+	// AddressGone: an address went off. With an Instance it was to stay on: somebody else, the guard or its lifetime
+	// took it off.
+	AddressGone
+)
+
+func (k EventKind) String() string {
+	if k < LinkChanged || k > AddressGone {
+		return "unknown"
+	}
+	return [...]string{"link changed", "link gone", "address added", "address gone"}[k-1]
+}
+
+// Event is one change on the machine. At the start of Run there is one for each link and address that is there.
+type Event struct {
+	Kind     EventKind
+	Dev      string
+	Index    int
+	Up       bool         // LinkChanged
+	Carrier  bool         // LinkChanged
+	Prefix   netip.Prefix // AddressAdded, AddressGone
+	Instance string       // AddressAdded, AddressGone: the group that has the address on by Add; "" for none
+}
+
+// Watch returns the one channel of events; it is closed when Run ends.
+func (m *Manager) Watch() <-chan Event { return m.events }
+
+// Run watches links and addresses until ctx ends, then closes the channel of Watch and returns nil. It can run once.
+func (m *Manager) Run(ctx context.Context) error {
+	defer close(m.events)
+	w, err := openWatcher()
+	if err != nil {
+		return fmt.Errorf("watch interfaces: %w", err)
+	}
+	defer w.close()
+	stop := context.AfterFunc(ctx, w.wake)
+	defer stop()
+	emit := func(e Event) bool {
+		if e.Kind == AddressAdded || e.Kind == AddressGone {
+			e.Instance = m.holder(place{e.Dev, e.Prefix})
+		}
+		select {
+		case m.events <- e:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	err = w.run(ctx, emit)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("watch interfaces: %w", err)
+}
+
+func (m *Manager) holder(p place) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held[p]
+}
+
+// watcher is the rim of mirror: a socket in the multicast groups, another for dumps, an eventfd that ends the wait.
+type watcher struct {
+	events, dumps *conn
+	stop          int
+}
+
+func openWatcher() (*watcher, error) {
+	events, err := dial(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return nil, err
+	}
+	dumps, err := dial()
+	if err != nil {
+		events.close()
+		return nil, err
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		events.close()
+		dumps.close()
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	return &watcher{events, dumps, stop}, nil
+}
+
+func (w *watcher) close() {
+	w.events.close()
+	w.dumps.close()
+	unix.Close(w.stop)
+}
+
+func (w *watcher) wake() { _, _ = unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+func (w *watcher) run(ctx context.Context, emit func(Event) bool) error {
+	var seen mirror
+	// The groups are joined already: what changes during the dump comes again as an event.
+	if err := w.resync(&seen, emit); err != nil {
+		return err
+	}
+	fds := []unix.PollFd{{Fd: int32(w.events.fd), Events: unix.POLLIN}, {Fd: int32(w.stop), Events: unix.POLLIN}}
+	for ctx.Err() == nil {
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+			return fmt.Errorf("poll: %w", err)
+		}
+		if fds[0].Revents == 0 {
+			continue
+		}
+		var out []Event
+		err := w.events.receive(func(msg message) { out = seen.apply(msg.kind, msg.data, out) })
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			err = w.resync(&seen, emit)
+		case errors.Is(err, unix.EAGAIN):
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range out {
+			if !emit(e) {
+				return ctx.Err()
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// resync reads everything and emits how it differs from what was told so far.
+func (w *watcher) resync(seen *mirror, emit func(Event) bool) error {
+	var now mirror
+	collect := func(m message) { now.apply(m.kind, m.data, nil) }
+	if err := w.dumps.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), collect); err != nil {
+		return err
+	}
+	if err := w.dumps.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), collect); err != nil {
+		return err
+	}
+	for _, e := range seen.become(now) {
+		if !emit(e) {
+			break
+		}
+	}
+	return nil
+}
