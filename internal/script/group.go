@@ -26,9 +26,9 @@ type group struct {
 	done chan struct{} // closed when the leader has ended, before it is reaped
 }
 
-// wait blocks until the leader has ended, ends the rest of its group and reaps the leader. The rest is killed while the
+// wait blocks until the leader has ended, ends the rest of its group and reaps the leader. All signals are sent while the
 // leader is still a zombie: until it is reaped nobody else can get its number.
-func (g *group) wait(keepChildren bool) {
+func (g *group) wait(watched <-chan verdict, keepChildren bool) verdict {
 	for {
 		err := unix.Waitid(unix.P_PID, g.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, syscall.EINTR) {
@@ -36,10 +36,12 @@ func (g *group) wait(keepChildren bool) {
 		}
 	}
 	close(g.done)
-	if !keepChildren {
+	v := <-watched
+	if !keepChildren || v != endedAlone {
 		g.signal(syscall.SIGKILL)
 	}
 	_ = g.cmd.Wait() // the status is read from ProcessState
+	return v
 }
 
 // watch ends the script when its time is over or ctx is. It returns once the leader has ended.
@@ -64,10 +66,6 @@ func (g *group) watch(ctx context.Context, spec Spec) verdict {
 	case <-kill.C:
 		g.signal(syscall.SIGKILL)
 		<-g.done
-	}
-	if spec.KeepChildren {
-		// It did not end by itself, so nothing of it is kept.
-		g.signal(syscall.SIGKILL)
 	}
 	return v
 }

@@ -136,8 +136,7 @@ func run(ctx context.Context, spec Spec) Result {
 	g := group{pid: cmd.Process.Pid, cmd: cmd, done: make(chan struct{})}
 	watched := make(chan verdict, 1)
 	go func() { watched <- g.watch(ctx, spec) }()
-	g.wait(spec.KeepChildren)
-	v := <-watched
+	v := g.wait(watched, spec.KeepChildren)
 
 	res := Result{ExitCode: -1, TimedOut: v == timedOut}
 	res.Output, res.Truncated = out.stop()

@@ -1,0 +1,236 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/reeve-lb/reeve/check"
+)
+
+// Status is the word for a probe's outcome in statistics, HAProxy's spelling.
+type Status string
+
+// The outcomes of TCP and HTTP probes.
+const (
+	L4OK   Status = "L4OK"   // connected
+	L4TOUT Status = "L4TOUT" // no connection in time
+	L4CON  Status = "L4CON"  // refused, unreachable, name not resolved
+	L7OK   Status = "L7OK"   // answered as expected
+	L7STS  Status = "L7STS"  // answered with another status
+	L7RSP  Status = "L7RSP"  // answered what is no HTTP, or closed without an answer
+	L7TOUT Status = "L7TOUT" // connected, but no answer in time
+)
+
+// OK reports whether the outcome speaks for the server.
+func (s Status) OK() bool { return s == L4OK || s == L7OK }
+
+// Outcome is what one probe saw.
+type Outcome struct {
+	Status   Status
+	Code     int    // of HTTP, 0 without one
+	Text     string // one line for people; holds nothing that the server sent but its status code
+	Duration time.Duration
+}
+
+// Dial connects to host:port; net.Dialer.DialContext is one.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+const (
+	maxHead = 16 << 10               // bytes of an answer's head; longer is no answer
+	maxTail = 64 << 10               // bytes read after it, so that closing sends FIN and not RST
+	goodbye = 200 * time.Millisecond // for the tail
+)
+
+// ask does one probe of a check whose defaults are filled in. It takes at most the check's timeouts and goodbye.
+func ask(ctx context.Context, dial Dial, c check.Config) Outcome {
+	start := time.Now()
+	conn, out := connect(ctx, dial, c)
+	if conn == nil {
+		out.Duration = time.Since(start)
+		return out
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if c.Kind == check.HTTP {
+		deadline := start.Add(c.Inter)
+		if c.Timeout > 0 {
+			deadline = time.Now().Add(c.Timeout)
+		}
+		out = askHTTP(conn, c, deadline)
+	}
+	out.Duration = time.Since(start)
+	if out.Code > 0 && ctx.Err() == nil {
+		leave(conn)
+	}
+	return out
+}
+
+func connect(ctx context.Context, dial Dial, c check.Config) (net.Conn, Outcome) {
+	ctx, cancel := context.WithTimeout(ctx, c.Connect)
+	defer cancel()
+	address, err := target(c)
+	if err != nil {
+		return nil, Outcome{Status: L4CON, Text: err.Error()}
+	}
+	conn, err := dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, connectFailure(err, c)
+	}
+	return conn, Outcome{Status: L4OK, Text: "connected"}
+}
+
+func target(c check.Config) (string, error) {
+	host, port, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		if c.Port == 0 {
+			return "", fmt.Errorf("address of the check: %w", err)
+		}
+		host = c.Address
+	}
+	if c.Port != 0 {
+		port = strconv.Itoa(c.Port)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func connectFailure(err error, c check.Config) Outcome {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && !dns.IsTimeout {
+		return Outcome{Status: L4CON, Text: dns.Error()}
+	}
+	if isTimeout(err) {
+		return Outcome{Status: L4TOUT, Text: fmt.Sprintf("no connection within %v", c.Connect)}
+	}
+	return Outcome{Status: L4CON, Text: reason(err)}
+}
+
+// isTimeout: the kernel's own ETIMEDOUT may come before ours.
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+}
+
+// reason is the kernel's word for a failure, without the addresses that package net puts in front.
+func reason(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+// request is what an HTTP probe sends.
+func request(c check.Config) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s %s\r\n", c.Method, c.URI, c.Version)
+	host := c.Host
+	if host == "" && c.Version == "HTTP/1.1" {
+		host = c.Address
+	}
+	if host != "" {
+		fmt.Fprintf(&b, "Host: %s\r\n", host)
+	}
+	if c.Version == "HTTP/1.1" {
+		b.WriteString("Connection: close\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+func askHTTP(conn net.Conn, c check.Config, deadline time.Time) Outcome {
+	_ = conn.SetDeadline(deadline)
+	if _, err := conn.Write(request(c)); err != nil {
+		return noAnswer(err, nil)
+	}
+	head, err := readHead(conn)
+	if err != nil {
+		return noAnswer(err, head)
+	}
+	code, ok := statusCode(head)
+	switch {
+	case !ok:
+		return Outcome{Status: L7RSP, Text: "the answer is not HTTP"}
+	case code >= 200 && code < 400:
+		return Outcome{Status: L7OK, Code: code, Text: fmt.Sprintf("HTTP status %d", code)}
+	}
+	return Outcome{Status: L7STS, Code: code, Text: fmt.Sprintf("HTTP status %d", code)}
+}
+
+func noAnswer(err error, got []byte) Outcome {
+	switch {
+	case isTimeout(err):
+		return Outcome{Status: L7TOUT, Text: "no answer in time"}
+	case errors.Is(err, errLongHead):
+		return Outcome{Status: L7RSP, Text: err.Error()}
+	case errors.Is(err, io.EOF) && len(got) == 0:
+		return Outcome{Status: L7RSP, Text: "closed without an answer"}
+	case errors.Is(err, io.EOF):
+		return Outcome{Status: L7RSP, Text: "closed within the head of its answer"}
+	}
+	return Outcome{Status: L7RSP, Text: reason(err)}
+}
+
+var errLongHead = fmt.Errorf("the head of the answer is longer than %d bytes", maxHead)
+
+// readHead reads up to and including the empty line after the fields. It gives up as soon as the first bytes can't be
+// HTTP, so that a server of another protocol does not cost the timeout.
+func readHead(r io.Reader) ([]byte, error) {
+	buf := make([]byte, 0, 1<<10)
+	for {
+		if len(buf) >= maxHead {
+			return buf, errLongHead
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):min(cap(buf), maxHead)])
+		buf = buf[:len(buf)+n]
+		if bytes.Contains(buf, []byte("\r\n\r\n")) || bytes.Contains(buf, []byte("\n\n")) || !mayBeHTTP(buf) {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}
+
+func mayBeHTTP(b []byte) bool {
+	const start = "HTTP/1."
+	n := min(len(b), len(start))
+	return string(b[:n]) == start[:n]
+}
+
+// statusCode reads "HTTP/1.x NNN" followed by a blank or the line's end.
+func statusCode(head []byte) (int, bool) {
+	const shortest = len("HTTP/1.1 200\n")
+	if len(head) < shortest || !mayBeHTTP(head) || head[7] < '0' || head[7] > '9' || head[8] != ' ' {
+		return 0, false
+	}
+	code := 0
+	for _, d := range head[9:12] {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		code = code*10 + int(d-'0')
+	}
+	after := head[12]
+	return code, code >= 100 && (after == ' ' || after == '\r' || after == '\n')
+}
+
+// leave says that nothing more will be asked and reads what is left of the answer for a moment.
+func leave(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = conn.SetDeadline(time.Now().Add(goodbye))
+	_, _ = io.CopyN(io.Discard, conn, maxTail)
+}

@@ -1,0 +1,262 @@
+// Package probe asks servers whether they are alive and reports what it learned; acting on it is somebody else's. Health is
+// the pure core, Prober the driver with the sockets.
+package probe
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/check"
+)
+
+// Result is a check's state after a probe.
+type Result struct {
+	Name    string // the check's
+	Up      bool
+	Changed bool      // Up is not what it was before this probe
+	First   bool      // no probe of this check came before
+	State   string    // "UP", "UP 2/3", "DOWN", "DOWN 1/2"
+	Since   time.Time // since when Up is what it is; before the first change, since the check began
+	Failed  uint64    // probes that failed while it was up
+	Downs   uint64    // times it went down
+	Outcome
+}
+
+// Options of a Prober. Results is required, the rest has defaults.
+type Options struct {
+	Logger hclog.Logger
+	// Results gets each probe's result, one call at a time, in order. It must not block for long and must not wait for
+	// Apply or the end of Run. After a check was taken away by Apply at most results already on their way arrive.
+	Results func(Result)
+	// Dial connects; nil: TCP without MPTCP and without keep-alive probes.
+	Dial Dial
+	// Rand is from [0,1), for the jitter; nil: math/rand/v2.
+	Rand func() float64
+}
+
+// Prober runs checks. Apply may be called from any goroutine, before Run and during it.
+type Prober struct {
+	opts   Options
+	mu     sync.Mutex
+	want   map[string]check.Config
+	wake   chan struct{}
+	report chan report
+	// Owned by Run:
+	checks map[string]*runner
+	wg     sync.WaitGroup
+}
+
+// runner is one check and the goroutine that asks.
+type runner struct {
+	config  check.Config // defaults filled in
+	health  Health
+	since   time.Time
+	asked   bool
+	failed  uint64
+	downs   uint64
+	cancel  context.CancelFunc
+	next    chan time.Duration // how long to wait before asking again
+	written check.Config       // as applied
+}
+
+type report struct {
+	from *runner
+	out  Outcome
+}
+
+// New makes a Prober without checks.
+func New(opts Options) *Prober {
+	if opts.Logger == nil {
+		opts.Logger = hclog.NewNullLogger()
+	}
+	if opts.Dial == nil {
+		d := &net.Dialer{KeepAlive: -1}
+		d.SetMultipathTCP(false)
+		opts.Dial = d.DialContext
+	}
+	if opts.Rand == nil {
+		opts.Rand = rand.Float64
+	}
+	return &Prober{opts: opts, want: map[string]check.Config{}, wake: make(chan struct{}, 1),
+		report: make(chan report), checks: map[string]*runner{}}
+}
+
+// Apply makes checks the ones that run, by name. What did not change goes on undisturbed: verdict, counts and phase. A
+// check with other settings keeps its verdict and counters and asks anew at once. Apply does not block.
+func (p *Prober) Apply(checks map[string]check.Config) {
+	p.mu.Lock()
+	p.want = maps.Clone(checks)
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run probes until ctx ends, then waits for its goroutines and returns nil.
+func (p *Prober) Run(ctx context.Context) error {
+	defer p.wg.Wait()
+	defer p.stopAll()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+			p.reconcile(ctx)
+		case r := <-p.report:
+			p.take(r)
+		}
+	}
+}
+
+func (p *Prober) stopAll() {
+	for name, r := range p.checks {
+		r.cancel()
+		delete(p.checks, name)
+	}
+}
+
+// reconcile ends, changes and begins checks.
+func (p *Prober) reconcile(ctx context.Context) {
+	p.mu.Lock()
+	want := p.want
+	p.mu.Unlock()
+	for name, r := range p.checks {
+		if _, ok := want[name]; !ok {
+			r.cancel()
+			delete(p.checks, name)
+		}
+	}
+	var fresh []*runner
+	for name, c := range want {
+		old := p.checks[name]
+		if old != nil && same(old.written, c) {
+			continue
+		}
+		r := begin(name, c, old)
+		p.checks[name] = r
+		if old != nil {
+			old.cancel()
+			p.start(ctx, r, 0)
+			continue
+		}
+		fresh = append(fresh, r)
+	}
+	p.spread(ctx, fresh)
+}
+
+// same compares settings but for where they were written.
+func same(a, b check.Config) bool {
+	a.Pos = b.Pos
+	return a == b
+}
+
+func begin(name string, c check.Config, old *runner) *runner {
+	r := &runner{config: withDefaults(c), written: c, next: make(chan time.Duration, 1), since: time.Now()}
+	r.config.Name = name
+	r.health = NewHealth(r.config.Rise, r.config.Fall)
+	if old != nil {
+		r.health, r.since, r.asked, r.failed, r.downs = old.health, old.since, old.asked, old.failed, old.downs
+		r.health.Reconfigure(r.config.Rise, r.config.Fall)
+	}
+	return r
+}
+
+// spread starts new checks evenly over the shortest of their intervals, in the order of their names.
+func (p *Prober) spread(ctx context.Context, fresh []*runner) {
+	if len(fresh) == 0 {
+		return
+	}
+	slices.SortFunc(fresh, func(a, b *runner) int { return cmp.Compare(a.config.Name, b.config.Name) })
+	shortest := fresh[0].config.Inter
+	for _, r := range fresh {
+		shortest = min(shortest, r.config.Inter)
+	}
+	for i, r := range fresh {
+		p.start(ctx, r, shortest*time.Duration(i)/time.Duration(len(fresh)))
+	}
+}
+
+func (p *Prober) start(ctx context.Context, r *runner, delay time.Duration) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.next <- delay
+	p.wg.Go(func() { p.ask(ctx, r) })
+}
+
+// ask is a check's goroutine: wait as told, ask, hand the outcome to Run. It reads nothing of r that Run writes.
+func (p *Prober) ask(ctx context.Context, r *runner) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case wait := <-r.next:
+			timer.Reset(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		out := ask(ctx, p.opts.Dial, r.config)
+		if ctx.Err() != nil {
+			return // the outcome is our own doing
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case p.report <- report{r, out}:
+		}
+	}
+}
+
+// take counts an outcome, tells it, and lets the check go on.
+func (p *Prober) take(rep report) {
+	r := rep.from
+	if p.checks[r.config.Name] != r {
+		return // taken away while it asked
+	}
+	ok := rep.out.Status.OK()
+	if !ok && r.health.Up() {
+		r.failed++
+	}
+	changed := r.health.Take(ok)
+	if changed {
+		r.since = time.Now()
+		if !r.health.Up() {
+			r.downs++
+		}
+		p.log(r, rep.out)
+	}
+	res := Result{Name: r.config.Name, Up: r.health.Up(), Changed: changed, First: !r.asked, State: r.health.String(),
+		Since: r.since, Failed: r.failed, Downs: r.downs, Outcome: rep.out}
+	r.asked = true
+	r.next <- p.jitter(r.health.interval(r.config), r.config.Jitter)
+	p.opts.Results(res)
+}
+
+func (p *Prober) log(r *runner, out Outcome) {
+	args := []any{"check", r.config.Name, "status", string(out.Status), "reason", out.Text, "duration", out.Duration}
+	if r.health.Up() {
+		p.opts.Logger.Info("server is up", args...)
+		return
+	}
+	p.opts.Logger.Warn("server is down", args...)
+}
+
+// jitter moves an interval by up to percent of it either way.
+func (p *Prober) jitter(d time.Duration, percent int) time.Duration {
+	if percent == 0 {
+		return d
+	}
+	return d + time.Duration((2*p.opts.Rand()-1)*float64(d)*float64(percent)/100)
+}
