@@ -1,0 +1,252 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// flushEvery is how often what a full socket held back is offered again.
+	flushEvery = 5 * time.Millisecond
+	// A guard that dies is replaced at once, one that keeps dying after a pause that doubles up to backoffMax.
+	backoffMin = 50 * time.Millisecond
+	backoffMax = 5 * time.Second
+	// livedLong is how long a guard must have lived for its death to count as the first.
+	livedLong = time.Minute
+)
+
+// Options of Start.
+type Options struct {
+	Exe    string         // default: /proc/self/exe, the running binary even when it was replaced on disk
+	Args   []string       // the hidden subcommand that calls Main
+	Logger hclog.Logger   // nil: none
+	Stderr *os.File       // where the guard writes its own log; nil: nowhere
+	Gone   func(Released) // told what the guard removed; called from the client's goroutine, must not block; may be nil
+}
+
+// Stats counts what happened to a Client's guards.
+type Stats struct {
+	PID     int    // of the guard that runs now, 0 for none
+	Starts  uint64 // guards started; more than one means that some died
+	Held    uint64 // messages that found the socket full and waited; only the latest of an instance waits
+	Removed uint64 // instances whose addresses the guard took off
+}
+
+// Client is the agent's side of a guard. All methods are safe for concurrent use and none waits for the guard.
+type Client struct {
+	o      Options
+	log    hclog.Logger
+	cancel context.CancelFunc
+	done   chan struct{}
+	kick   chan struct{} // cap 1: something is pending
+
+	mu      sync.Mutex
+	sock    *os.File // nil while no guard runs
+	raw     syscall.RawConn
+	holding map[string]Holding
+	blob    []byte
+	pending map[string]bool // instances whose latest state the guard does not have
+	unsaid  bool            // the blob too
+	closing bool
+	buf     []byte
+
+	pid                   atomic.Int64
+	starts, held, removed atomic.Uint64
+}
+
+// Start starts a guard and returns when it is ready. ctx bounds the starting only; the guard is watched, and started
+// again when it dies, until Close.
+func Start(ctx context.Context, o Options) (*Client, error) {
+	if o.Exe == "" {
+		o.Exe = "/proc/self/exe"
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	c := &Client{
+		o: o, log: o.Logger, done: make(chan struct{}), kick: make(chan struct{}, 1),
+		holding: map[string]Holding{}, pending: map[string]bool{},
+	}
+	sock, pid, err := launch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.adopt(sock, pid); err != nil {
+		return nil, err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	go c.supervise(life)
+	return c, nil
+}
+
+// Pet tells the guard that the instance has its addresses on until h.Expiry. Call it before the addresses go on and at
+// each renewal. It keeps h.Addresses: don't change them afterwards.
+func (c *Client) Pet(h Holding) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holding[h.Instance] = h
+	c.offer(h.Instance)
+}
+
+// Drop makes the guard forget the instance: the agent took its addresses off itself.
+func (c *Client) Drop(instance string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.holding, instance)
+	c.offer(instance)
+}
+
+// Say gives the guard what its hook Said needs to tell the cluster, in place of what it had. It fails when the blob is
+// longer than BlobMax.
+func (c *Client) Say(blob []byte) error {
+	if len(blob) > BlobMax {
+		return errors.New("instructions for the guard are too long")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blob, c.unsaid = slices.Clone(blob), true
+	c.flush()
+	return nil
+}
+
+// Alive reports whether a guard runs.
+func (c *Client) Alive() bool { return c.pid.Load() != 0 }
+
+// Done is closed when the client ended, after Close.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	return Stats{PID: int(c.pid.Load()), Starts: c.starts.Load(), Held: c.held.Load(), Removed: c.removed.Load()}
+}
+
+// Close ends the guard by will: it takes off what was not dropped and does not tell of an agent's death. It waits for
+// the client's goroutines, not for the guard. Calling it again does nothing.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	if !c.closing {
+		c.closing = true
+		if c.sock != nil {
+			c.flush()
+			_ = c.send(header(c.buf, kindBye)) // a full socket: end of file then says the same, only louder
+		}
+		c.disown()
+	}
+	c.mu.Unlock()
+	c.cancel()
+	<-c.done
+	return nil
+}
+
+// adopt makes a started guard the current one and tells it everything.
+func (c *Client) adopt(sock *os.File, pid int) error {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		sock.Close()
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return sock.Close()
+	}
+	c.sock, c.raw = sock, raw
+	c.pid.Store(int64(pid))
+	c.starts.Add(1)
+	clear(c.pending)
+	for name := range c.holding {
+		c.pending[name] = true
+	}
+	c.unsaid = len(c.blob) > 0
+	c.flush()
+	return nil
+}
+
+// disown closes the socket. c.mu is held.
+func (c *Client) disown() {
+	if c.sock != nil {
+		c.sock.Close()
+		c.sock, c.raw = nil, nil
+		c.pid.Store(0)
+	}
+}
+
+// offer sends the instance's latest state now, if the socket takes it; otherwise it waits, and the latest wins. c.mu is
+// held.
+func (c *Client) offer(instance string) {
+	if c.sock == nil || len(c.pending) > 0 || c.unsaid {
+		c.pending[instance] = true
+		c.flush()
+		return
+	}
+	if !c.deliver(instance) {
+		c.pending[instance] = true
+		c.wake()
+	}
+}
+
+// deliver reports whether the instance needs no further delivery.
+func (c *Client) deliver(instance string) bool {
+	var err error
+	if h, ok := c.holding[instance]; ok {
+		c.buf, err = appendHold(c.buf, h)
+	} else {
+		c.buf, err = appendDrop(c.buf, instance)
+	}
+	if err != nil {
+		c.log.Error("guard can't be told of an instance", "instance", instance, "error", err)
+		return true
+	}
+	return c.send(c.buf)
+}
+
+// flush offers what is pending until the socket is full. c.mu is held.
+func (c *Client) flush() {
+	if c.sock == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.pending)) {
+		if !c.deliver(name) {
+			c.wake()
+			return
+		}
+		delete(c.pending, name)
+	}
+	if c.unsaid {
+		c.buf = appendSay(c.buf, c.blob)
+		if c.unsaid = !c.send(c.buf); c.unsaid {
+			c.wake()
+		}
+	}
+}
+
+func (c *Client) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// send tries once, without waiting. A dead socket is the reader's to notice: the next guard is told everything anew.
+func (c *Client) send(b []byte) bool {
+	var err error
+	cerr := c.raw.Control(func(fd uintptr) {
+		err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	})
+	if cerr == nil && err == nil {
+		return true
+	}
+	c.held.Add(1)
+	return false
+}

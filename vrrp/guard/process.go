@@ -1,0 +1,230 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp/vip"
+)
+
+// drainMax bounds the messages taken in a row before deadlines are looked at again.
+const drainMax = 64
+
+// ProcessOptions of Main.
+type ProcessOptions struct {
+	// FD is the inherited socket; 0: where Start puts it.
+	FD int
+	// Remove takes addresses off; nil: by netlink (vip.Remover), the socket open beforehand.
+	Remove func([]Address) error
+	// Said tells the cluster what is off this machine, with the latest blob of Client.Say (nil if there was none). It is
+	// called on a goroutine of its own, perhaps several at a time, and has until ctx ends. May be nil.
+	Said func(ctx context.Context, released []Released, blob []byte)
+	// SayTimeout bounds a call of Said; default 2 s.
+	SayTimeout time.Duration
+	// Logger, nil for none, is used off the loop only: a full pipe at its end delays no removal.
+	Logger hclog.Logger
+}
+
+// Main is the whole life of a guard process; the hidden subcommand that Options.Args names calls nothing else. It
+// returns when the agent is gone, everything is removed and said.
+func Main(o ProcessOptions) error {
+	if o.FD == 0 {
+		o.FD = inheritedFD
+	}
+	stage := os.Getenv(stageEnv)
+	if stage != stageLaunch && stage != stageGuard {
+		return errors.New("the guard is started by the agent, not by hand")
+	}
+	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGALRM)
+	if stage == stageLaunch {
+		return relaunch(o.FD)
+	}
+	p, err := newProcess(o)
+	if err != nil {
+		return err
+	}
+	return p.run()
+}
+
+// process is the rim of keeper: the agent's socket, a timer on the boot clock, a netlink socket.
+type process struct {
+	o      ProcessOptions
+	log    hclog.Logger
+	keeper *keeper
+	sayer  *sayer
+	timer  int
+	armed  boottime.Time // what the timer is set to; zero: not
+	buf    []byte
+	out    []byte
+	faults uint64
+}
+
+func newProcess(o ProcessOptions) (*process, error) {
+	tune()
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Remove == nil {
+		r, err := vip.NewRemover()
+		if err != nil {
+			return nil, fmt.Errorf("guard: %w", err)
+		}
+		o.Remove = r.Remove
+	}
+	// A timer on the boot clock, unlike a timeout of poll, goes off when a suspended machine wakes.
+	timer, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("guard: timer: %w", err)
+	}
+	unix.CloseOnExec(o.FD)
+	return &process{
+		o: o, log: o.Logger, keeper: newKeeper(), sayer: newSayer(o), timer: timer, buf: make([]byte, messageMax),
+	}, nil
+}
+
+// tune makes the process small and hard to starve. What is not permitted is left: the guard works without.
+func tune() {
+	// Written to the thread group's leader, so that ps and killall see another name than the agent's.
+	_ = os.WriteFile("/proc/self/comm", []byte("reeve-guard"), 0)
+	if os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0) != nil {
+		_ = os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0)
+	}
+	// The process group is this process alone: all its threads, where PRIO_PROCESS would mean one.
+	_ = unix.Setpriority(unix.PRIO_PGRP, 0, -15)
+	debug.FreeOSMemory()
+}
+
+func (p *process) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := p.send(appendHello(p.out, os.Getpid())); err != nil {
+		return fmt.Errorf("guard: greet the agent: %w", err)
+	}
+	for {
+		if p.removeDue() {
+			continue
+		}
+		if p.keeper.finished() {
+			break
+		}
+		p.arm()
+		p.wait()
+	}
+	if p.keeper.died {
+		p.sayer.lastWords()
+	}
+	p.sayer.wait()
+	return nil
+}
+
+// removeDue takes off what is due, then hands on what is to be said. It reports whether there was anything.
+func (p *process) removeDue() bool {
+	due := p.keeper.due(boottime.Now())
+	var released []Released
+	for _, name := range due {
+		err := p.o.Remove(p.keeper.entries[name].addresses)
+		r, say := p.keeper.done(name, err == nil, boottime.Now())
+		if err != nil {
+			p.sayer.fault(name, err)
+		}
+		if say {
+			released = append(released, r)
+		}
+	}
+	p.sayer.say(released)
+	if !p.keeper.ended {
+		for _, r := range released {
+			p.tell(r)
+		}
+	}
+	return len(due) > 0
+}
+
+// tell lets the agent, should it wake, know what was done in its place. A full socket loses it.
+func (p *process) tell(r Released) {
+	b, err := appendRemoved(p.out, r.Instance, r.Epoch)
+	if err == nil {
+		p.out = b
+		_ = p.send(b)
+	}
+}
+
+func (p *process) send(b []byte) error {
+	return unix.Sendto(p.o.FD, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+}
+
+// arm sets the timer to the next deadline. A deadline that only moved away leaves it: it then goes off once for nothing,
+// which costs less than setting it at every pet.
+func (p *process) arm() {
+	next := p.keeper.next()
+	if next.IsZero() || !p.armed.IsZero() && !next.Before(p.armed) {
+		return
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(next))}
+	if err := unix.TimerfdSettime(p.timer, unix.TFD_TIMER_ABSTIME, &spec, nil); err == nil {
+		p.armed = next
+	}
+}
+
+// wait blocks until the timer goes off or the agent has said something, and takes that in.
+func (p *process) wait() {
+	fds := [2]unix.PollFd{{Fd: int32(p.timer), Events: unix.POLLIN}, {Fd: int32(p.o.FD), Events: unix.POLLIN}}
+	n := len(fds)
+	if p.keeper.ended {
+		n-- // the socket stays readable for ever
+	}
+	if _, err := unix.Poll(fds[:n], -1); err != nil {
+		return // EINTR: the loop comes back
+	}
+	if fds[0].Revents != 0 {
+		var ticks [8]byte
+		_, _ = unix.Read(p.timer, ticks[:])
+		p.armed = 0
+	}
+	if fds[1].Revents != 0 {
+		p.drain()
+	}
+}
+
+// drain takes in what the agent sent. All of it is looked at before any deadline, so that a guard that was asleep does
+// not remove what was renewed meanwhile.
+func (p *process) drain() {
+	for range drainMax {
+		n, _, err := unix.Recvfrom(p.o.FD, p.buf, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err == unix.EINTR:
+			continue
+		case err != nil || n == 0:
+			p.keeper.end(boottime.Now(), true)
+			return
+		}
+		m, err := parse(p.buf[:n])
+		if err == nil && m.kind == kindSay {
+			p.sayer.instruct(m.blob)
+			continue
+		}
+		if err == nil {
+			err = p.keeper.take(m, boottime.Now())
+		}
+		if err != nil {
+			p.faults++
+			p.sayer.malformed(p.faults, err)
+		}
+		if p.keeper.ended {
+			return
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package guard
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// supervise owns the client's goroutines: it reads what the current guard says until that dies, and starts the next.
+func (c *Client) supervise(ctx context.Context) {
+	defer close(c.done)
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		c.flushLoop(ctx)
+	}()
+	defer func() { <-flushed }()
+	pause := time.Duration(0)
+	for {
+		c.mu.Lock()
+		sock, pid := c.sock, int(c.pid.Load())
+		c.mu.Unlock()
+		started := time.Now()
+		if sock != nil {
+			c.listen(sock)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if sock != nil {
+			c.mourn(pid)
+		}
+		if time.Since(started) >= livedLong {
+			pause = 0
+		}
+		if !sleep(ctx, pause) {
+			return
+		}
+		pause = min(max(2*pause, backoffMin), backoffMax)
+		c.replace(ctx)
+	}
+}
+
+// mourn says loudly that a guard died, and reaps it where the agent is what orphans fall to (process 1 of a container).
+func (c *Client) mourn(pid int) {
+	c.mu.Lock()
+	c.disown()
+	closing := c.closing
+	c.mu.Unlock()
+	if closing {
+		return
+	}
+	_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	c.log.Error("guard process died, starting another: until then only their lifetime ends the addresses of a dead agent", "pid", pid)
+}
+
+func (c *Client) replace(ctx context.Context) {
+	sock, pid, err := launch(ctx, c.o)
+	if err == nil {
+		err = c.adopt(sock, pid)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		c.log.Error("guard process can't be started", "error", err)
+		return
+	}
+	c.log.Info("guard process started", "pid", pid)
+}
+
+// listen reads the guard's messages until its socket ends.
+func (c *Client) listen(sock *os.File) {
+	b := make([]byte, messageMax)
+	for {
+		n, err := sock.Read(b)
+		if err != nil || n == 0 {
+			return
+		}
+		m, err := parse(b[:n])
+		if err != nil || m.kind != kindRemoved {
+			continue
+		}
+		r := Released{Instance: string(m.instance), Epoch: m.epoch}
+		c.removed.Add(1)
+		c.log.Warn("guard removed the addresses of an instance that was not renewed in time", "instance", r.Instance, "epoch", r.Epoch)
+		if c.o.Gone != nil {
+			c.o.Gone(r)
+		}
+	}
+}
+
+// flushLoop offers again what a full socket held back.
+func (c *Client) flushLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.kick:
+		}
+		if !sleep(ctx, flushEvery) {
+			return
+		}
+		c.mu.Lock()
+		c.flush()
+		c.mu.Unlock()
+	}
+}
+
+// sleep reports whether the time passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
