@@ -14,6 +14,7 @@ type Binding struct {
 	Table  string        // name of the backend that owns the table
 	Key    string        // Key.String
 	Server string        // name of the server; "" deletes
+	Was    string        // the server that the log had agreed on and that is replaced; "": the first writer wins
 	TTL    time.Duration // <= 0 deletes
 }
 

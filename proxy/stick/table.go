@@ -77,12 +77,17 @@ func (t *Table) Lookup(k Key, now int64) (Found, bool) {
 // down. Renewing an entry that the log has confirmed leaves it confirmed.
 func (t *Table) Bind(name string, k Key, server string, now int64) Binding {
 	t.Expire(now)
-	tentative := true
-	if i, ok := t.at[k]; ok && t.slots[i].server == server {
-		tentative = t.slots[i].tentative
+	tentative, was := true, ""
+	if i, ok := t.at[k]; ok {
+		switch old := &t.slots[i]; {
+		case old.server == server:
+			tentative = old.tentative
+		case !old.tentative:
+			was = old.server
+		}
 	}
 	t.put(k, server, now, t.life(), tentative)
-	return Binding{Table: name, Key: k.String(), Server: server, TTL: t.life()}
+	return Binding{Table: name, Key: k.String(), Server: server, Was: was, TTL: t.life()}
 }
 
 // forever stands for the life of an entry that never expires: about 146 years.
