@@ -46,7 +46,7 @@ func server(t *testing.T, tab *Table, k Key, now int64) string {
 func TestTheLogWins(t *testing.T) {
 	tab := New(10, time.Minute)
 	b := tab.Bind("web", key(1), "s1", 0)
-	if want := (Binding{"web", key(1).String(), "s1", time.Minute}); b != want {
+	if want := (Binding{Table: "web", Key: key(1).String(), Server: "s1", TTL: time.Minute}); b != want {
 		t.Errorf("to be offered: %+v, want %+v", b, want)
 	}
 	if f, ok := tab.Lookup(key(1), 1); !ok || !f.Tentative || f.Server != "s1" {
