@@ -23,6 +23,8 @@ type Options struct {
 	Address string // host:port, http://host:port, https://host:port or unix:///path
 	Token   string
 	Timeout time.Duration // of one call that does not stream; default 60 s
+	// Dial connects; nil: the machine's own network. For callers that live in another network namespace than the agent.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Client speaks to one agent. Safe for concurrent use.
@@ -49,7 +51,7 @@ func New(o Options) (*Client, error) {
 		o.Timeout = 60 * time.Second
 	}
 	c := &Client{token: o.Token, timeout: o.Timeout, shown: o.Address}
-	tr := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second}
+	tr := &http.Transport{DialContext: o.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second}
 	c.http = &http.Client{Transport: tr}
 	if path, ok := strings.CutPrefix(o.Address, "unix://"); ok {
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
