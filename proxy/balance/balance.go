@@ -36,17 +36,13 @@ type candidate struct {
 
 func (c *candidate) usable() bool { return c.up && c.Weight > 0 }
 
-// algorithm orders the usable active servers. Servers are named by their index in the Picker.
-type algorithm interface {
-	set(i, weight int) // the weight that counts now; 0: not usable
-	next(hash uint32, except int, full func(id int) bool) (i int, ok bool)
-}
-
 // Picker chooses among the servers of one backend. Owned by one event loop: not safe for concurrent use.
 type Picker struct {
 	servers []candidate
 	index   map[int]int // id to index
-	alg     algorithm
+	// One of the two is set. They are no interface: a call through one would make every caller's full escape to the heap.
+	robin   *robin
+	slots   *slots
 	active  int // usable servers that are no backups
 	backups int // usable backups
 	first   int // index of the first usable backup, None without one
@@ -78,9 +74,9 @@ func New(alg proxy.Algorithm, servers []Server) *Picker {
 		}
 	}
 	if alg == proxy.Source {
-		p.alg = newSlots(p, weights)
+		p.slots = newSlots(p, weights)
 	} else {
-		p.alg = newRobin(p, weights)
+		p.robin = newRobin(p, weights)
 	}
 	p.count()
 	return p
@@ -112,7 +108,11 @@ func (p *Picker) changed(i int) {
 		if c.usable() {
 			w = c.Weight
 		}
-		p.alg.set(i, w)
+		if p.slots != nil {
+			p.slots.set(i, w)
+		} else {
+			p.robin.set(i, w)
+		}
 	}
 	p.count()
 }
@@ -171,8 +171,13 @@ func (p *Picker) NextFree(hash uint32, except int, full func(id int) bool) (id i
 	if p.active == 0 {
 		return p.backup(except)
 	}
-	i, ok := p.alg.next(hash, except, full)
-	if !ok {
+	i := None
+	if p.slots != nil {
+		i = p.slots.next(hash, except)
+	} else {
+		i = p.robin.next(except, full)
+	}
+	if i == None {
 		return 0, false
 	}
 	return p.servers[i].ID, true

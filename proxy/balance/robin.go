@@ -47,6 +47,7 @@ func newRobin(p *Picker, weights []int) *robin {
 // wait queues a server for a turn by its weight.
 func (r *robin) wait(q *queue, i int) { q.push(i, uint64(MaxWeight*scale-r.seats[i].weight)) }
 
+// set gives a server the weight that counts from now on, 0 when it is not usable.
 func (r *robin) set(i, weight int) {
 	s := &r.seats[i]
 	old := s.weight
@@ -56,7 +57,9 @@ func (r *robin) set(i, weight int) {
 	case weight == 0:
 		r.leave(i)
 	case old == 0:
-		s.due, s.last, s.carry = r.pos, r.pos, 0
+		// Who returns gets its place as if what is left of the turn were shared out from here, and has what it carried.
+		s.last = r.pos
+		s.due = r.pos + (r.total-r.pos)/s.weight
 		r.settle(i)
 	case r.entering.has(i):
 		r.entering.remove(i)
@@ -137,7 +140,8 @@ func (r *robin) turn() {
 	r.pos, r.length = 0, r.total
 }
 
-func (r *robin) next(_ uint32, except int, full func(id int) bool) (int, bool) {
+// next picks the index of a server; None when all are full.
+func (r *robin) next(except int, full func(id int) bool) int {
 	turned, avoided, found := false, None, None
 	r.passed = r.passed[:0]
 	for found == None {
@@ -165,7 +169,7 @@ func (r *robin) next(_ uint32, except int, full func(id int) bool) (int, bool) {
 		found = avoided
 	}
 	r.putBack(found, turned)
-	return found, found != None
+	return found
 }
 
 // putBack queues what a pick took out: the server found, and those passed over as if they had been picked; when the turn

@@ -23,6 +23,7 @@ func newSlots(p *Picker, weights []int) *slots {
 	return s
 }
 
+// set gives a server the weight that counts from now on, 0 when it is not usable.
 func (s *slots) set(i, weight int) {
 	s.weights[i] = weight
 	s.deal()
@@ -39,6 +40,7 @@ func (s *slots) divisor() (total, div int) {
 	return total, max(div, 1)
 }
 
+// deal hands out all slots: O(total x log servers).
 func (s *slots) deal() {
 	total, div := s.divisor()
 	total /= div
@@ -73,20 +75,21 @@ func lagKey(lag, i int) uint64 { return uint64(1<<20-lag)<<16 | uint64(i) }
 // accrual is after how many slots a server of weight w is owed its n-th.
 func accrual(n, w, total int) uint64 { return uint64((n*total + w - 1) / w) }
 
-func (s *slots) next(hash uint32, except int, _ func(id int) bool) (int, bool) {
+// next finds the index of the server that hash belongs to; None without a server.
+func (s *slots) next(hash uint32, except int) int {
 	if len(s.owner) == 0 {
-		return 0, false
+		return None
 	}
 	at := int(hash % uint32(len(s.owner)))
 	i := int(s.owner[at])
 	if s.p.servers[i].ID != except || s.p.active < 2 {
-		return i, true
+		return i
 	}
 	// A redispatch goes to whoever follows in the map: the same other server each time, on every node.
 	for step := 1; step < len(s.owner); step++ {
 		if j := int(s.owner[(at+step)%len(s.owner)]); j != i {
-			return j, true
+			return j
 		}
 	}
-	return i, true
+	return i
 }
