@@ -42,12 +42,15 @@ func (h *Health) Take(ok bool) (changed bool) {
 	return h.Up() != was
 }
 
-// Reconfigure goes on with other counts. Up stays up but is to be shown again, as at the start; down stays down.
+// Reconfigure goes on with other counts: up stays up, down stays down, and what was on its way to a change begins anew.
 func (h *Health) Reconfigure(rise, fall int) {
-	up := h.Up()
+	was := *h
 	*h = NewHealth(rise, fall)
-	if !up {
+	switch {
+	case !was.Up():
 		h.at = 0
+	case was.at == was.top():
+		h.at = h.top()
 	}
 }
 
