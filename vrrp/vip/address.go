@@ -52,7 +52,7 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 			m.held[p] = g.Instance
 		}
 	}
-	errs = append(errs, m.send("add", asked, nil))
+	errs = append(errs, m.send(asked))
 	if err := errors.Join(errs...); err != nil {
 		delete(m.extended, g.Instance)
 		return err
@@ -61,9 +61,9 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 	return nil
 }
 
-// send flushes the batch whose requests asked describes, and joins what failed. Errors that ok accepts count as success.
-func (m *Manager) send(op string, asked []place, ok func(place, error) bool) error {
-	results, err := m.conn.flush(nil)
+// send flushes the batch whose requests asked describes, and joins what failed.
+func (m *Manager) send(asked []place) error {
+	results, err := m.conn.flush()
 	if err != nil {
 		// The socket's state is unknown (an answer may still come): begin with a new one.
 		m.conn.close()
@@ -72,16 +72,13 @@ func (m *Manager) send(op string, asked []place, ok func(place, error) bool) err
 	}
 	var errs []error
 	for i, p := range asked {
-		err := results[i]
-		switch {
-		case err == nil || ok != nil && ok(p, err):
+		switch err := results[i]; {
+		case err == nil:
 		case p.dev == "":
 			m.log.Warn("interface does not promote secondary addresses", "error", err)
 		default:
-			if op == "add" {
-				delete(m.held, p)
-			}
-			errs = append(errs, &AddressError{op, p.prefix.String(), p.dev, err})
+			delete(m.held, p)
+			errs = append(errs, &AddressError{"add", p.prefix.String(), p.dev, err})
 		}
 	}
 	return errors.Join(errs...)
@@ -127,7 +124,7 @@ func remove(c *conn, places []place) ([]netip.Prefix, error) {
 			asked = append(asked, p)
 		}
 	}
-	results, err := c.flush(nil)
+	results, err := c.flush()
 	if err != nil {
 		return nil, fmt.Errorf("remove addresses: %w: %w", errSocket, err)
 	}

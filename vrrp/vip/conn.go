@@ -17,12 +17,12 @@ var recvTimeout = unix.Timeval{Sec: 2}
 
 // conn is a NETLINK_ROUTE socket that sends several requests in one system call. Owned by one goroutine at a time.
 type conn struct {
-	fd  int
-	pid uint32
-	seq uint32
-	out []byte // requests under construction
-	n   int    // how many they are
-	in  []byte
+	fd     int
+	pid    uint32
+	seq    uint32
+	out    []byte // requests under construction
+	starts []int  // where each of them begins
+	in     []byte
 }
 
 // dial opens the socket. Groups are multicast groups (RTNLGRP_*) to listen to.
@@ -68,7 +68,7 @@ func (c *conn) close() error { return unix.Close(c.fd) }
 func (c *conn) begin(kind, flags uint16) int {
 	at := len(c.out)
 	c.seq++
-	c.n++
+	c.starts = append(c.starts, at)
 	c.out = binary.NativeEndian.AppendUint32(c.out, 0)
 	c.out = binary.NativeEndian.AppendUint16(c.out, kind)
 	c.out = binary.NativeEndian.AppendUint16(c.out, unix.NLM_F_REQUEST|flags)
@@ -107,37 +107,50 @@ func (c *conn) nest(kind uint16) int {
 func (c *conn) unnest(at int) { binary.NativeEndian.PutUint16(c.out[at:], uint16(len(c.out)-at)) }
 
 // reset forgets a batch that was begun.
-func (c *conn) reset() { c.out, c.n = c.out[:0], 0 }
+func (c *conn) reset() { c.out, c.starts = c.out[:0], c.starts[:0] }
 
 // flush sends the batch and returns one error per request in their order (nil where it succeeded). The second value is a
-// failure of the socket itself: nothing is known about the requests then.
-func (c *conn) flush(errs []error) ([]error, error) {
-	n, first := c.n, c.seq-uint32(c.n)+1
+// failure of the socket itself: nothing is known about the unanswered requests then.
+func (c *conn) flush() ([]error, error) {
 	defer c.reset()
-	if n == 0 {
-		return errs, nil
+	errs := make([]error, len(c.starts))
+	for i := range errs {
+		errs[i] = errUnanswered
 	}
-	if err := unix.Sendto(c.fd, c.out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return errs, os.NewSyscallError("netlink send", err)
-	}
-	base := len(errs)
-	for range n {
-		errs = append(errs, errUnanswered)
-	}
-	for answered := 0; answered < n; {
-		err := c.receive(func(m message) {
-			i := m.seq - first
-			if m.kind != unix.NLMSG_ERROR || i >= uint32(n) || errs[base+int(i)] != errUnanswered {
-				return // the late answer of a request that was given up
-			}
-			errs[base+int(i)] = m.err()
-			answered++
-		})
-		if err != nil {
+	first := c.seq - uint32(len(c.starts)) + 1
+	for from := 0; from < len(c.starts); from += batchMax {
+		to, end := from+batchMax, len(c.out)
+		if to < len(c.starts) {
+			end = c.starts[to]
+		} else {
+			to = len(c.starts)
+		}
+		if err := c.exchange(c.out[c.starts[from]:end], first+uint32(from), errs[from:to]); err != nil {
 			return errs, err
 		}
 	}
 	return errs, nil
+}
+
+// exchange sends requests, the first of which has the number first, and waits for all their answers.
+func (c *conn) exchange(requests []byte, first uint32, errs []error) error {
+	if err := unix.Sendto(c.fd, requests, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("netlink send", err)
+	}
+	for answered := 0; answered < len(errs); {
+		err := c.receive(func(m message) {
+			i := m.seq - first
+			if m.kind != unix.NLMSG_ERROR || i >= uint32(len(errs)) || errs[i] != errUnanswered {
+				return // the late answer of a request that was given up
+			}
+			errs[i] = m.err()
+			answered++
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var errUnanswered = errors.New("netlink request unanswered")
@@ -193,6 +206,16 @@ func (c *conn) receive(each func(message)) error {
 	}
 }
 
+// discard throws away what is queued. Under a flood it gives up after a while: what is left then is told twice.
+func (c *conn) discard() {
+	const datagrams = 1 << 16
+	for range datagrams {
+		if _, _, err := unix.Recvfrom(c.fd, c.in, unix.MSG_DONTWAIT); err == unix.EAGAIN {
+			return
+		}
+	}
+}
+
 // messages splits a datagram; what is malformed ends it.
 func messages(b []byte, each func(message)) {
 	for len(b) >= unix.SizeofNlMsghdr {
@@ -226,20 +249,12 @@ func attrs(b []byte, each func(kind uint16, value []byte)) {
 
 func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
 
-// dump asks for everything of a kind (RTM_GETLINK, RTM_GETADDR) and hands each entry on. It starts again when the
-// kernel says that the set changed meanwhile.
-func (c *conn) dump(kind uint16, body []byte, each func(message)) error {
-	const tries = 10
-	for range tries {
-		whole, err := c.dumpOnce(kind, body, each)
-		if err != nil || whole {
-			return err
-		}
-	}
-	return errors.New("netlink dump kept changing")
-}
+// errInterrupted: the set changed during a dump, which may have missed entries.
+var errInterrupted = errors.New("netlink dump interrupted by a change")
 
-func (c *conn) dumpOnce(kind uint16, body []byte, each func(message)) (bool, error) {
+// dump asks for everything of a kind (RTM_GETLINK, RTM_GETADDR) and hands each entry on. After errInterrupted what it
+// handed on is to be forgotten.
+func (c *conn) dump(kind uint16, body []byte, each func(message)) error {
 	c.reset()
 	at := c.begin(kind, unix.NLM_F_DUMP)
 	c.out = append(c.out, body...)
@@ -248,7 +263,7 @@ func (c *conn) dumpOnce(kind uint16, body []byte, each func(message)) (bool, err
 	err := unix.Sendto(c.fd, c.out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	c.reset()
 	if err != nil {
-		return false, os.NewSyscallError("netlink send", err)
+		return os.NewSyscallError("netlink send", err)
 	}
 	whole, done := true, false
 	var failed error
@@ -270,8 +285,11 @@ func (c *conn) dumpOnce(kind uint16, body []byte, each func(message)) (bool, err
 			}
 		})
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
-	return whole, failed
+	if failed == nil && !whole {
+		return errInterrupted
+	}
+	return failed
 }

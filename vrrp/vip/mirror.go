@@ -57,14 +57,25 @@ func (m *mirror) link(index int, s linkState, out []Event) []Event {
 	if known && old == s {
 		return out
 	}
+	var moved []indexed
 	if known && old.name != s.name {
+		moved = m.of(index) // of them the kernel says nothing
 		out = m.unlink(index, out)
 	}
 	if m.links == nil {
 		m.links = map[int]linkState{}
 	}
 	m.links[index] = s
-	return append(out, Event{Kind: LinkChanged, Dev: s.name, Index: index, Up: s.up, Carrier: s.carrier})
+	out = append(out, Event{Kind: LinkChanged, Dev: s.name, Index: index, Up: s.up, Carrier: s.carrier})
+	for _, a := range moved {
+		out = m.address(a, true, out)
+	}
+	return out
+}
+
+// of lists the addresses on a link.
+func (m *mirror) of(index int) []indexed {
+	return slices.DeleteFunc(sorted(m.addresses), func(a indexed) bool { return a.index != index })
 }
 
 // unlink forgets a link with the addresses that go with it.
@@ -73,17 +84,16 @@ func (m *mirror) unlink(index int, out []Event) []Event {
 	if !known {
 		return out
 	}
-	for _, a := range sorted(m.addresses) {
-		if a.index == index {
-			out = m.address(a, false, out)
-		}
+	for _, a := range m.of(index) {
+		out = m.address(a, false, out)
 	}
 	delete(m.links, index)
 	return append(out, Event{Kind: LinkGone, Dev: s.name, Index: index})
 }
 
 func (m *mirror) address(a indexed, on bool, out []Event) []Event {
-	if m.addresses[a] == on {
+	link, known := m.links[a.index]
+	if m.addresses[a] == on || !known { // an unknown link's message was lost: its addresses come with the resync
 		return out
 	}
 	kind := AddressGone
@@ -96,7 +106,7 @@ func (m *mirror) address(a indexed, on bool, out []Event) []Event {
 	} else {
 		delete(m.addresses, a)
 	}
-	return append(out, Event{Kind: kind, Dev: m.links[a.index].name, Index: a.index, Prefix: a.prefix})
+	return append(out, Event{Kind: kind, Dev: link.name, Index: a.index, Prefix: a.prefix})
 }
 
 // become makes m equal to now and returns the events in between.

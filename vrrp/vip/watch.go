@@ -150,20 +150,37 @@ func (w *watcher) run(ctx context.Context, emit func(Event) bool) error {
 	return ctx.Err()
 }
 
-// resync reads everything and emits how it differs from what was told so far.
+// resync reads everything and emits how it differs from what was told so far. While the machine changes too fast for a
+// whole picture it waits, longer each time.
 func (w *watcher) resync(seen *mirror, emit func(Event) bool) error {
+	const tries = 12
+	for try := range tries {
+		w.events.discard() // older than the dump that follows
+		now, err := w.dump()
+		if err == nil {
+			for _, e := range seen.become(now) {
+				if !emit(e) {
+					break
+				}
+			}
+			return nil
+		}
+		if !errors.Is(err, errInterrupted) {
+			return err
+		}
+		stop := []unix.PollFd{{Fd: int32(w.stop), Events: unix.POLLIN}}
+		if n, _ := unix.Poll(stop, 1<<try); n > 0 {
+			return nil
+		}
+	}
+	return errInterrupted
+}
+
+func (w *watcher) dump() (mirror, error) {
 	var now mirror
 	collect := func(m message) { now.apply(m.kind, m.data, nil) }
 	if err := w.dumps.dump(unix.RTM_GETLINK, make([]byte, unix.SizeofIfInfomsg), collect); err != nil {
-		return err
+		return now, err
 	}
-	if err := w.dumps.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), collect); err != nil {
-		return err
-	}
-	for _, e := range seen.become(now) {
-		if !emit(e) {
-			break
-		}
-	}
-	return nil
+	return now, w.dumps.dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), collect)
 }
