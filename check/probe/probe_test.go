@@ -82,14 +82,20 @@ func tcp(address string) check.Config {
 	return check.Config{Kind: check.TCP, Address: address, Inter: ms(1000), FastInter: ms(200), DownInter: ms(500), Rise: 2, Fall: 3}
 }
 
+// pass lets time go by and everything happen that then happens.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestIntervalsFollowTheState(t *testing.T) {
 	inWorld(t, func(w *world, p *Prober) {
 		p.Apply(map[string]check.Config{"b/s": tcp("s:1")})
-		time.Sleep(ms(1500)) // ok at 0 and 1000
+		pass(ms(1500)) // ok at 0 and 1000
 		w.set("s:1", true)
-		time.Sleep(ms(1500)) // fails at 2000, 2200, 2400: down; 2900
+		pass(ms(1500)) // fails at 2000, 2200, 2400: down; 2900
 		w.set("s:1", false)
-		time.Sleep(ms(1500)) // ok at 3400, 3600: up
+		pass(ms(1500)) // ok at 3400, 3600: up
 		want := []string{"0s UP", "1s UP", "2s UP 2/3", "2.2s UP 1/3", "2.4s DOWN", "2.9s DOWN", "3.4s DOWN 1/2", "3.6s UP"}
 		var got []string
 		for i, r := range w.results {
@@ -111,7 +117,7 @@ func TestIntervalsFollowTheState(t *testing.T) {
 func TestStartsAreSpread(t *testing.T) {
 	inWorld(t, func(w *world, p *Prober) {
 		p.Apply(map[string]check.Config{"b/1": tcp("1:1"), "b/2": tcp("2:1"), "b/3": tcp("3:1"), "b/4": tcp("4:1")})
-		time.Sleep(ms(1400))
+		pass(ms(1400))
 		for i := range 4 {
 			a := fmt.Sprintf("%d:1", i+1)
 			want := []time.Duration{ms(250 * i)}
@@ -130,7 +136,7 @@ func TestJitter(t *testing.T) {
 		c := tcp("s:1")
 		c.Jitter = 50
 		p.Apply(map[string]check.Config{"b/s": c})
-		time.Sleep(ms(3100))
+		pass(ms(3100))
 		if want := []time.Duration{0, ms(1500), ms(3000)}; !slices.Equal(w.dials["s:1"], want) {
 			t.Errorf("asked at %v, want %v", w.dials["s:1"], want)
 		}
@@ -149,9 +155,9 @@ func TestConnectIsBounded(t *testing.T) {
 		a, b := tcp("s:1"), tcp("s:1")
 		a.Connect, b.Connect = ms(100), ms(5000)
 		p.Apply(map[string]check.Config{"short": a})
-		time.Sleep(ms(300))
+		pass(ms(300))
 		p.Apply(map[string]check.Config{"long": b})
-		time.Sleep(ms(1100))
+		pass(ms(1100))
 		if len(w.results) != 2 {
 			t.Fatalf("%+v", w.results)
 		}
@@ -167,12 +173,12 @@ func TestApplyDisturbsOnlyWhatChanged(t *testing.T) {
 	inWorld(t, func(w *world, p *Prober) {
 		w.set("b:1", true)
 		p.Apply(map[string]check.Config{"a": tcp("a:1"), "b": tcp("b:1"), "c": tcp("c:1")})
-		time.Sleep(ms(900)) // a at 0, b at 333 and 833, c at 666
+		pass(ms(900)) // a at 0, b at 333 and 833, c at 666
 		moved := tcp("c:2")
 		same := tcp("a:1")
 		same.Pos.Line = 17
 		p.Apply(map[string]check.Config{"a": same, "c": moved, "d": tcp("d:1")})
-		time.Sleep(ms(900))
+		pass(ms(900))
 		if want := []time.Duration{0, ms(1000)}; !slices.Equal(w.dials["a:1"], want) {
 			t.Errorf("unchanged: asked at %v, want %v", w.dials["a:1"], want)
 		}
@@ -191,10 +197,10 @@ func TestApplyDisturbsOnlyWhatChanged(t *testing.T) {
 		}
 		// Down stays down until it has risen.
 		p.Apply(map[string]check.Config{"b": tcp("b:1")})
-		time.Sleep(ms(10))
+		pass(ms(10))
 		w.set("b:2", false)
 		p.Apply(map[string]check.Config{"b": tcp("b:2")})
-		time.Sleep(ms(100))
+		pass(ms(100))
 		if r := w.results[len(w.results)-1]; r.Name != "b" || r.Up || r.State != "DOWN 1/2" || r.Downs != 1 {
 			t.Errorf("moved while down: %+v", r)
 		}
@@ -211,16 +217,16 @@ func TestRunEnds(t *testing.T) {
 			checks[a] = tcp(a)
 		}
 		p.Apply(checks)
-		time.Sleep(ms(700))
+		pass(ms(700))
 		p.Apply(nil)
-		time.Sleep(ms(1))
+		pass(ms(1))
 		n := len(w.results)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if len(w.results) != n {
 			t.Error("results after all checks were taken away")
 		}
 		p.Apply(checks)
-		time.Sleep(ms(700))
+		pass(ms(700))
 	})
 }
 
