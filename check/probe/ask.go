@@ -32,11 +32,13 @@ const (
 // OK reports whether the outcome speaks for the server.
 func (s Status) OK() bool { return s == L4OK || s == L7OK }
 
+func (s Status) String() string { return string(s) }
+
 // Outcome is what one probe saw.
 type Outcome struct {
 	Status   Status
 	Code     int    // of HTTP, 0 without one
-	Text     string // one line for people; holds nothing that the server sent but its status code
+	Info     string // one line for people; holds nothing that the server sent but its status code
 	Duration time.Duration
 }
 
@@ -79,13 +81,13 @@ func connect(ctx context.Context, dial Dial, c check.Config) (net.Conn, Outcome)
 	defer cancel()
 	address, err := target(c)
 	if err != nil {
-		return nil, Outcome{Status: L4CON, Text: err.Error()}
+		return nil, Outcome{Status: L4CON, Info: err.Error()}
 	}
 	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return nil, connectFailure(err, c)
 	}
-	return conn, Outcome{Status: L4OK, Text: "connected"}
+	return conn, Outcome{Status: L4OK, Info: "connected"}
 }
 
 func target(c check.Config) (string, error) {
@@ -105,12 +107,12 @@ func target(c check.Config) (string, error) {
 func connectFailure(err error, c check.Config) Outcome {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && !dns.IsTimeout {
-		return Outcome{Status: L4CON, Text: dns.Error()}
+		return Outcome{Status: L4CON, Info: dns.Error()}
 	}
 	if isTimeout(err) {
-		return Outcome{Status: L4TOUT, Text: fmt.Sprintf("no connection within %v", c.Connect)}
+		return Outcome{Status: L4TOUT, Info: fmt.Sprintf("no connection within %v", c.Connect)}
 	}
-	return Outcome{Status: L4CON, Text: reason(err)}
+	return Outcome{Status: L4CON, Info: reason(err)}
 }
 
 // isTimeout: the kernel's own ETIMEDOUT may come before ours.
@@ -158,25 +160,25 @@ func askHTTP(conn net.Conn, c check.Config, deadline time.Time) Outcome {
 	code, ok := statusCode(head)
 	switch {
 	case !ok:
-		return Outcome{Status: L7RSP, Text: "the answer is not HTTP"}
+		return Outcome{Status: L7RSP, Info: "the answer is not HTTP"}
 	case code >= 200 && code < 400:
-		return Outcome{Status: L7OK, Code: code, Text: fmt.Sprintf("HTTP status %d", code)}
+		return Outcome{Status: L7OK, Code: code, Info: fmt.Sprintf("HTTP status %d", code)}
 	}
-	return Outcome{Status: L7STS, Code: code, Text: fmt.Sprintf("HTTP status %d", code)}
+	return Outcome{Status: L7STS, Code: code, Info: fmt.Sprintf("HTTP status %d", code)}
 }
 
 func noAnswer(err error, got []byte) Outcome {
 	switch {
 	case isTimeout(err):
-		return Outcome{Status: L7TOUT, Text: "no answer in time"}
+		return Outcome{Status: L7TOUT, Info: "no answer in time"}
 	case errors.Is(err, errLongHead):
-		return Outcome{Status: L7RSP, Text: err.Error()}
+		return Outcome{Status: L7RSP, Info: err.Error()}
 	case errors.Is(err, io.EOF) && len(got) == 0:
-		return Outcome{Status: L7RSP, Text: "closed without an answer"}
+		return Outcome{Status: L7RSP, Info: "closed without an answer"}
 	case errors.Is(err, io.EOF):
-		return Outcome{Status: L7RSP, Text: "closed within the head of its answer"}
+		return Outcome{Status: L7RSP, Info: "closed within the head of its answer"}
 	}
-	return Outcome{Status: L7RSP, Text: reason(err)}
+	return Outcome{Status: L7RSP, Info: reason(err)}
 }
 
 var errLongHead = fmt.Errorf("the head of the answer is longer than %d bytes", maxHead)

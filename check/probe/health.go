@@ -68,6 +68,14 @@ func (h Health) String() string {
 	return "DOWN"
 }
 
+// streak counts what speaks against the verdict. That a new check is down at its first failure is not in it.
+func (h Health) streak() int {
+	if h.Up() {
+		return h.top() - h.at
+	}
+	return h.at
+}
+
 // interval is how long to wait after a probe in this state.
 func (h Health) interval(c check.Config) time.Duration {
 	switch {

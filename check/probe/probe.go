@@ -1,5 +1,5 @@
 // Package probe asks servers whether they are alive and reports what it learned; acting on it is somebody else's. Health is
-// the pure core, Prober the driver with the sockets.
+// the pure core, Runner the driver with the sockets.
 package probe
 
 import (
@@ -27,10 +27,14 @@ type Result struct {
 	Since   time.Time // since when Up is what it is; before the first change, since the check began
 	Failed  uint64    // probes that failed while it was up
 	Downs   uint64    // times it went down
+	Rise    int
+	Fall    int
+	Streak  int  // probes in a row against the verdict: failures while up, successes while down
+	OK      bool // this probe spoke for the server
 	Outcome
 }
 
-// Options of a Prober. Results is required, the rest has defaults.
+// Options of a Runner. Results is required, the rest has defaults.
 type Options struct {
 	Logger hclog.Logger
 	// Results gets each probe's result, one call at a time, in order. It must not block for long and must not wait for
@@ -42,20 +46,20 @@ type Options struct {
 	Rand func() float64
 }
 
-// Prober runs checks. Apply may be called from any goroutine, before Run and during it.
-type Prober struct {
+// Runner runs checks. Apply may be called from any goroutine, before Run and during it.
+type Runner struct {
 	opts   Options
 	mu     sync.Mutex
 	want   map[string]check.Config
 	wake   chan struct{}
 	report chan report
 	// Owned by Run:
-	checks map[string]*runner
+	checks map[string]*task
 	wg     sync.WaitGroup
 }
 
-// runner is one check and the goroutine that asks.
-type runner struct {
+// task is one check and the goroutine that asks.
+type task struct {
 	config  check.Config // defaults filled in
 	health  Health
 	since   time.Time
@@ -68,12 +72,12 @@ type runner struct {
 }
 
 type report struct {
-	from *runner
+	from *task
 	out  Outcome
 }
 
-// New makes a Prober without checks.
-func New(opts Options) *Prober {
+// New makes a Runner without checks.
+func New(opts Options) *Runner {
 	if opts.Logger == nil {
 		opts.Logger = hclog.NewNullLogger()
 	}
@@ -85,13 +89,13 @@ func New(opts Options) *Prober {
 	if opts.Rand == nil {
 		opts.Rand = rand.Float64
 	}
-	return &Prober{opts: opts, want: map[string]check.Config{}, wake: make(chan struct{}, 1),
-		report: make(chan report), checks: map[string]*runner{}}
+	return &Runner{opts: opts, want: map[string]check.Config{}, wake: make(chan struct{}, 1),
+		report: make(chan report), checks: map[string]*task{}}
 }
 
 // Apply makes checks the ones that run, by name. What did not change goes on undisturbed: verdict, counts and phase. A
 // check with other settings keeps its verdict and counters and asks anew at once. Apply does not block.
-func (p *Prober) Apply(checks map[string]check.Config) {
+func (p *Runner) Apply(checks map[string]check.Config) {
 	p.mu.Lock()
 	p.want = maps.Clone(checks)
 	p.mu.Unlock()
@@ -102,7 +106,7 @@ func (p *Prober) Apply(checks map[string]check.Config) {
 }
 
 // Run probes until ctx ends, then waits for its goroutines and returns nil.
-func (p *Prober) Run(ctx context.Context) error {
+func (p *Runner) Run(ctx context.Context) error {
 	defer p.wg.Wait()
 	defer p.stopAll()
 	for {
@@ -117,7 +121,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 }
 
-func (p *Prober) stopAll() {
+func (p *Runner) stopAll() {
 	for name, r := range p.checks {
 		r.cancel()
 		delete(p.checks, name)
@@ -125,7 +129,7 @@ func (p *Prober) stopAll() {
 }
 
 // reconcile ends, changes and begins checks.
-func (p *Prober) reconcile(ctx context.Context) {
+func (p *Runner) reconcile(ctx context.Context) {
 	p.mu.Lock()
 	want := p.want
 	p.mu.Unlock()
@@ -135,7 +139,7 @@ func (p *Prober) reconcile(ctx context.Context) {
 			delete(p.checks, name)
 		}
 	}
-	var fresh []*runner
+	var fresh []*task
 	for name, c := range want {
 		old := p.checks[name]
 		if old != nil && same(old.written, c) {
@@ -159,8 +163,8 @@ func same(a, b check.Config) bool {
 	return a == b
 }
 
-func begin(name string, c check.Config, old *runner) *runner {
-	r := &runner{config: withDefaults(c), written: c, next: make(chan time.Duration, 1), since: time.Now()}
+func begin(name string, c check.Config, old *task) *task {
+	r := &task{config: withDefaults(c), written: c, next: make(chan time.Duration, 1), since: time.Now()}
 	r.config.Name = name
 	r.health = NewHealth(r.config.Rise, r.config.Fall)
 	if old != nil {
@@ -171,11 +175,11 @@ func begin(name string, c check.Config, old *runner) *runner {
 }
 
 // spread starts new checks evenly over the shortest of their intervals, in the order of their names.
-func (p *Prober) spread(ctx context.Context, fresh []*runner) {
+func (p *Runner) spread(ctx context.Context, fresh []*task) {
 	if len(fresh) == 0 {
 		return
 	}
-	slices.SortFunc(fresh, func(a, b *runner) int { return cmp.Compare(a.config.Name, b.config.Name) })
+	slices.SortFunc(fresh, func(a, b *task) int { return cmp.Compare(a.config.Name, b.config.Name) })
 	shortest := fresh[0].config.Inter
 	for _, r := range fresh {
 		shortest = min(shortest, r.config.Inter)
@@ -185,14 +189,14 @@ func (p *Prober) spread(ctx context.Context, fresh []*runner) {
 	}
 }
 
-func (p *Prober) start(ctx context.Context, r *runner, delay time.Duration) {
+func (p *Runner) start(ctx context.Context, r *task, delay time.Duration) {
 	ctx, r.cancel = context.WithCancel(ctx)
 	r.next <- delay
 	p.wg.Go(func() { p.ask(ctx, r) })
 }
 
 // ask is a check's goroutine: wait as told, ask, hand the outcome to Run. It reads nothing of r that Run writes.
-func (p *Prober) ask(ctx context.Context, r *runner) {
+func (p *Runner) ask(ctx context.Context, r *task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -220,7 +224,7 @@ func (p *Prober) ask(ctx context.Context, r *runner) {
 }
 
 // take counts an outcome, tells it, and lets the check go on.
-func (p *Prober) take(rep report) {
+func (p *Runner) take(rep report) {
 	r := rep.from
 	if p.checks[r.config.Name] != r {
 		return // taken away while it asked
@@ -238,14 +242,15 @@ func (p *Prober) take(rep report) {
 		p.log(r, rep.out)
 	}
 	res := Result{Name: r.config.Name, Up: r.health.Up(), Changed: changed, First: !r.asked, State: r.health.String(),
-		Since: r.since, Failed: r.failed, Downs: r.downs, Outcome: rep.out}
+		Since: r.since, Failed: r.failed, Downs: r.downs,
+		Rise: r.config.Rise, Fall: r.config.Fall, Streak: r.health.streak(), OK: ok, Outcome: rep.out}
 	r.asked = true
 	r.next <- p.jitter(r.health.interval(r.config), r.config.Jitter)
 	p.opts.Results(res)
 }
 
-func (p *Prober) log(r *runner, out Outcome) {
-	args := []any{"check", r.config.Name, "status", string(out.Status), "reason", out.Text, "duration", out.Duration}
+func (p *Runner) log(r *task, out Outcome) {
+	args := []any{"check", r.config.Name, "status", string(out.Status), "reason", out.Info, "duration", out.Duration}
 	if r.health.Up() {
 		p.opts.Logger.Info("server is up", args...)
 		return
@@ -254,7 +259,7 @@ func (p *Prober) log(r *runner, out Outcome) {
 }
 
 // jitter moves an interval by up to percent of it either way.
-func (p *Prober) jitter(d time.Duration, percent int) time.Duration {
+func (p *Runner) jitter(d time.Duration, percent int) time.Duration {
 	if percent == 0 {
 		return d
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is the servers as a Prober sees them, on the fake clock of a synctest bubble.
+// world is the servers as a Runner sees them, on the fake clock of a synctest bubble.
 type world struct {
 	mu      sync.Mutex
 	begin   time.Time
@@ -60,8 +60,8 @@ func (w *world) take(r Result) {
 	w.results, w.at = append(w.results, r), append(w.at, time.Since(w.begin))
 }
 
-// inWorld runs f beside a Prober in a bubble of fake time.
-func inWorld(t *testing.T, f func(w *world, p *Prober)) {
+// inWorld runs f beside a Runner in a bubble of fake time.
+func inWorld(t *testing.T, f func(w *world, p *Runner)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{begin: time.Now(), down: map[string]bool{}, silent: map[string]bool{}, dials: map[string][]time.Duration{}}
 		p := New(Options{Dial: w.dial, Results: w.take, Rand: func() float64 { return 1 }})
@@ -89,7 +89,7 @@ func pass(d time.Duration) {
 }
 
 func TestIntervalsFollowTheState(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		p.Apply(map[string]check.Config{"b/s": tcp("s:1")})
 		pass(ms(1500)) // ok at 0 and 1000
 		w.set("s:1", true)
@@ -107,6 +107,11 @@ func TestIntervalsFollowTheState(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("got  %v\nwant %v", got, want)
 		}
+		for i, streak := range []int{0, 0, 1, 2, 0, 0, 1, 0} {
+			if r := w.results[i]; r.Streak != streak || r.OK != (i < 2 || i > 5) || r.Rise != 2 || r.Fall != 3 {
+				t.Errorf("%d: streak %d, ok %v of %s", i, r.Streak, r.OK, r.State)
+			}
+		}
 		last := w.results[len(w.results)-1]
 		if last.Failed != 3 || last.Downs != 1 || last.Since.Sub(w.begin) != ms(3600) || last.Status != L4OK {
 			t.Errorf("at the end: %+v", last)
@@ -115,7 +120,7 @@ func TestIntervalsFollowTheState(t *testing.T) {
 }
 
 func TestStartsAreSpread(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		p.Apply(map[string]check.Config{"b/1": tcp("1:1"), "b/2": tcp("2:1"), "b/3": tcp("3:1"), "b/4": tcp("4:1")})
 		pass(ms(1400))
 		for i := range 4 {
@@ -132,7 +137,7 @@ func TestStartsAreSpread(t *testing.T) {
 }
 
 func TestJitter(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		c := tcp("s:1")
 		c.Jitter = 50
 		p.Apply(map[string]check.Config{"b/s": c})
@@ -150,7 +155,7 @@ func TestJitter(t *testing.T) {
 }
 
 func TestConnectIsBounded(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		w.silent["s:1"] = true
 		a, b := tcp("s:1"), tcp("s:1")
 		a.Connect, b.Connect = ms(100), ms(5000)
@@ -170,7 +175,7 @@ func TestConnectIsBounded(t *testing.T) {
 }
 
 func TestApplyDisturbsOnlyWhatChanged(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		w.set("b:1", true)
 		p.Apply(map[string]check.Config{"a": tcp("a:1"), "b": tcp("b:1"), "c": tcp("c:1")})
 		pass(ms(900)) // a at 0, b at 333 and 833, c at 666
@@ -209,7 +214,7 @@ func TestApplyDisturbsOnlyWhatChanged(t *testing.T) {
 
 // Ending while a dial hangs, and while many results are on their way, leaves nothing behind.
 func TestRunEnds(t *testing.T) {
-	inWorld(t, func(w *world, p *Prober) {
+	inWorld(t, func(w *world, p *Runner) {
 		checks := map[string]check.Config{}
 		for i := range 50 {
 			a := fmt.Sprintf("%d:1", i)
@@ -313,7 +318,7 @@ func TestHTTPAnswers(t *testing.T) {
 			conf := withDefaults(check.Config{Kind: check.HTTP, Address: serve(t, c.answer), Timeout: ms(300)})
 			start := time.Now()
 			out := ask(t.Context(), New(Options{}).opts.Dial, conf)
-			if out.Status != c.status || out.Code != c.code || !strings.Contains(out.Text, c.says) {
+			if out.Status != c.status || out.Code != c.code || !strings.Contains(out.Info, c.says) {
 				t.Errorf("got %+v", out)
 			}
 			if d := time.Since(start); d > 2*time.Second {
@@ -380,11 +385,11 @@ func TestTCP(t *testing.T) {
 	}
 	conf.Address, conf.Port = host, l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	if out := ask(t.Context(), dial, conf); out.Status != L4CON || out.Text != "connection refused" {
+	if out := ask(t.Context(), dial, conf); out.Status != L4CON || out.Info != "connection refused" {
 		t.Errorf("nobody listens: %+v", out)
 	}
 	conf.Address, conf.Port = "no port", 0
-	if out := ask(t.Context(), dial, conf); out.Status != L4CON || !strings.Contains(out.Text, "missing port") {
+	if out := ask(t.Context(), dial, conf); out.Status != L4CON || !strings.Contains(out.Info, "missing port") {
 		t.Errorf("no port: %+v", out)
 	}
 }
