@@ -118,6 +118,31 @@ func (c *Client) Answers(target netip.AddrPort) []Answer {
 	return slices.Clone(c.answers[target])
 }
 
+// Slot counts what was decided in a short stretch of time.
+type Slot struct{ OK, Failed int }
+
+// Recent counts the answers of a target in the last n stretches of this length that are over, oldest first.
+func (c *Client) Recent(target netip.AddrPort, length time.Duration, n int) []Slot {
+	slots := make([]Slot, n)
+	end := time.Now().Truncate(length)
+	start := end.Add(-time.Duration(n) * length)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.answers[target]
+	for i := len(list) - 1; i >= 0 && !list[i].Done.Before(start); i-- {
+		if !list[i].Done.Before(end) {
+			continue
+		}
+		slot := &slots[int(list[i].Done.Sub(start)/length)]
+		if list[i].OK() {
+			slot.OK++
+		} else {
+			slot.Failed++
+		}
+	}
+	return slots
+}
+
 // Report is what the client noticed at one target.
 type Report struct {
 	Requests int           // questions sent
@@ -206,7 +231,7 @@ func Await(ctx context.Context, h *lab.Host, target netip.AddrPort, path string)
 		}
 		select {
 		case <-ctx.Done():
-			return a, fmt.Errorf("%s: %w: %w (status %d, %v)", target, ErrNoAnswer, ctx.Err(), a.Status, a.Err)
+			return a, fmt.Errorf("%s: %w: %w (status %d, %v)", target, ErrNoAnswer, context.Cause(ctx), a.Status, a.Err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
