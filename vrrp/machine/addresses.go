@@ -1,0 +1,74 @@
+package machine
+
+// addresses takes what the driver and the kernel tell about our addresses.
+func (s *step) addresses(ev Event) {
+	switch ev := ev.(type) {
+	case AddressesOn:
+		s.addressesOn()
+	case AddressesFailed:
+		s.addressesFailed(ev)
+	case AddressesOff:
+		s.addressesOff()
+	case RemoveFailed:
+		if s.removing {
+			s.after(RemoveAgain, removeInterval)
+		}
+	case AddressLost:
+		if s.state == Master {
+			s.do(AddAddresses{s.deadline(), s.lifetime()})
+		}
+	case Fenced:
+		if s.state == Master && s.lease == ev.Epoch {
+			s.demote(Backup, "fenced by the guard")
+		}
+	}
+}
+
+// addressesOn: only now others are told, and only then the notify script runs.
+func (s *step) addressesOn() {
+	if s.state != Master {
+		s.removing = true
+		s.do(RemoveAddresses{})
+		return
+	}
+	if s.announced {
+		s.do(Announce{s.cfg.GarpMasterRepeat})
+		return
+	}
+	s.announced = true
+	s.announce()
+	s.refresh()
+	s.do(Notify{State: Master, Epoch: s.lease})
+}
+
+func (s *step) addressesFailed(f AddressesFailed) {
+	switch {
+	case s.state != Master:
+	case f.Expired:
+		s.demote(Backup, "lease ran out before the addresses were on")
+	default:
+		s.addFault = "addresses could not be added: " + f.Cause
+		s.handOver(Fault, s.addFault)
+		s.after(RetryAdd, s.MasterDownInterval())
+	}
+}
+
+func (s *step) addressesOff() {
+	if !s.removing {
+		return
+	}
+	s.removing = false
+	if s.releasing != 0 {
+		s.do(Released{s.releasing})
+	}
+	epoch := max(s.epoch, s.releasing)
+	s.releasing = 0
+	if s.notifyOff {
+		s.notifyOff = false
+		s.do(Notify{State: s.state, Cause: s.notifyCause, Epoch: epoch})
+	}
+	s.stand()
+	if s.stopped && s.withdraw && s.cfg.Cluster {
+		s.do(Withdraw{})
+	}
+}

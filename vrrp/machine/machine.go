@@ -1,0 +1,239 @@
+package machine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// AnswerInterval is the least time between two answers to adverts of others, so that a flood of them is not answered by
+// a flood of ours.
+const AnswerInterval = 100 * time.Millisecond
+
+// downTimerAdverts is RFC 3768's factor of Master_Down_Interval (section 6.1).
+const downTimerAdverts = 3
+
+const (
+	priorityOwner  = 255
+	ownerLowered   = 254
+	removeInterval = 100 * time.Millisecond
+	defaultGrant   = 250 * time.Millisecond
+	defaultLife    = 2 * time.Second
+)
+
+// Config is the settings the machine needs. Whether an instance is elected by the cluster never changes in its life.
+type Config struct {
+	Node              string // our name, as Elsewhere verdicts give holders
+	Cluster           bool   // election = cluster
+	OnQuorumLoss      vrrp.QuorumLoss
+	AdvertInt         time.Duration
+	NoPreempt         bool
+	PreemptDelay      time.Duration
+	Lifetime          time.Duration // as vrrp.Instance.VIPLifetime: 0 default, negative for ever
+	GarpMasterDelay   time.Duration // 0: no second burst
+	GarpMasterRepeat  int
+	GarpRefresh       time.Duration // 0: none
+	GarpRefreshRepeat int
+	GrantWait         time.Duration // how long a plain master waits for its lease when the quorum is back; 0: 250 ms
+}
+
+type quorum int
+
+const (
+	quorumUnknown quorum = iota
+	quorumThere
+	quorumLost
+)
+
+// Machine is the state of one instance. It is a value: Step returns the next one and leaves this as it is.
+type Machine struct {
+	cfg    Config
+	state  State
+	source netip.Addr
+
+	priority int    // effective
+	lowered  bool   // an owner that met another owner: 254
+	faults   string // from outside
+	addFault string // addresses could not be put on
+	ready    bool
+	yielded  bool // released by will: does not preempt
+	handOff  bool // released by will: not in the running until somebody else holds or a while passed
+	stopped  bool
+	withdraw bool
+
+	quorum quorum
+	voters int
+	holder string // as the cluster told last
+	epoch  uint64 // the highest seen
+
+	lease      uint64        // epoch of the lease held, 0: none
+	until      boottime.Time // MASTER: the end of our right, unless it is renewed
+	nextAdvert boottime.Time
+	lastAnswer boottime.Time
+	announced  bool // MASTER: addresses on and announced
+	preemptAt  boottime.Time
+
+	removing    bool   // RemoveAddresses is not answered yet, or failed
+	releasing   uint64 // epoch to give back when they are off
+	notifyOff   bool   // notify when they are off
+	notifyCause string
+
+	stood     vrrp.Candidacy
+	standsYet bool
+}
+
+// New makes a machine in INIT. Give it Priority, Faults and Source events before Start.
+func New(cfg Config) Machine {
+	return Machine{cfg: cfg, state: Init, priority: 100, ready: true}
+}
+
+// State is the present state.
+func (m Machine) State() State { return m.state }
+
+// EffectivePriority is what adverts carry: the last Priority event's, less an owner's concession.
+func (m Machine) EffectivePriority() int {
+	if m.lowered {
+		return min(m.priority, ownerLowered)
+	}
+	return m.priority
+}
+
+// Lease is the lease held: its epoch (0: none) and expiry.
+func (m Machine) Lease() (epoch uint64, expiry boottime.Time) {
+	if m.lease == 0 {
+		return 0, 0
+	}
+	return m.lease, m.until
+}
+
+// Holder is who has the lease as far as the cluster told, with the highest epoch seen.
+func (m Machine) Holder() (node string, epoch uint64) { return m.holder, m.epoch }
+
+// Plain reports whether the rules of plain VRRP are in force.
+func (m Machine) Plain() bool { return m.plain() }
+
+// Candidacy is what the arbiter was told last.
+func (m Machine) Candidacy() vrrp.Candidacy { return m.stood }
+
+// Done reports whether the machine has stopped and its addresses are off.
+func (m Machine) Done() bool { return m.stopped && !m.removing }
+
+// SkewTime is RFC 3768's (section 6.1): it makes better routers take over sooner.
+func (m Machine) SkewTime() time.Duration {
+	return time.Duration(256-m.EffectivePriority()) * time.Second / 256
+}
+
+// MasterDownInterval is how long a BACKUP waits for an advert (RFC 3768 section 6.1).
+func (m Machine) MasterDownInterval() time.Duration {
+	return downTimerAdverts*m.cfg.AdvertInt + m.SkewTime()
+}
+
+// plain: no arbiter, or none in reach and the settings say to go on without. A lease that still lasts keeps the
+// cluster's rules.
+func (m *Machine) plain() bool {
+	return !m.cfg.Cluster || m.quorum == quorumLost && m.fallsBack() && m.lease == 0
+}
+
+func (m *Machine) fallsBack() bool {
+	switch m.cfg.OnQuorumLoss {
+	case vrrp.QuorumLossVRRP:
+		return true
+	case vrrp.QuorumLossRelease:
+		return false
+	}
+	return m.voters == 1 || m.voters == 2
+}
+
+// lifetime is what the kernel is told. Under plain VRRP the addresses are renewed with each advert, so that they have to
+// live for at least two.
+func (m *Machine) lifetime() time.Duration {
+	if m.cfg.Lifetime < 0 {
+		return m.cfg.Lifetime
+	}
+	life := m.cfg.Lifetime
+	if life == 0 {
+		life = defaultLife
+	}
+	if m.lease == 0 && life < 2*m.cfg.AdvertInt {
+		life = downTimerAdverts * m.cfg.AdvertInt
+	}
+	return life
+}
+
+// deadline is the lease's end, none without a lease.
+func (m *Machine) deadline() boottime.Time {
+	if m.lease == 0 {
+		return 0
+	}
+	return m.until
+}
+
+// Step takes the machine through one event.
+func (m Machine) Step(ev Event, now boottime.Time) (Machine, []Action) {
+	s := step{Machine: m, now: now}
+	s.lapse()
+	s.handle(ev)
+	return s.Machine, s.out
+}
+
+// step is a Machine on its way to the next, with the actions so far.
+type step struct {
+	Machine
+	now boottime.Time
+	out []Action
+}
+
+func (s *step) do(a ...Action) { s.out = append(s.out, a...) }
+
+func (s *step) after(t Timer, d time.Duration) { s.do(SetTimer{t, s.now.Add(d)}) }
+
+func (s *step) stop(timers ...Timer) {
+	for _, t := range timers {
+		s.do(SetTimer{Timer: t})
+	}
+}
+
+// lapse lets go of what our right to has run out.
+func (s *step) lapse() {
+	if s.state != Master || s.now.Before(s.until) {
+		return
+	}
+	cause := "lease ran out"
+	if s.lease == 0 {
+		cause = "no advert sent for 3 x advert_int, the process was held up"
+	}
+	s.demote(Backup, cause)
+}
+
+func (s *step) handle(ev Event) {
+	switch ev := ev.(type) {
+	case Start:
+		s.start()
+	case Advert:
+		s.advert(ev)
+	case Fired:
+		s.fired(ev.Timer)
+	case Priority:
+		s.setPriority(ev.Effective)
+	case Faults:
+		s.faults = ev.Cause
+		s.faultsChanged()
+	case Source:
+		s.source = ev.Addr
+	case Ready:
+		s.ready = ev.Ready
+		s.stand()
+	case Decided:
+		s.decided(ev.Verdict)
+	case Configure:
+		s.configure(ev)
+	case Release:
+		s.release()
+	case Stop:
+		s.end(ev.Withdraw)
+	default:
+		s.addresses(ev)
+	}
+}

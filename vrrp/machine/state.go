@@ -1,0 +1,201 @@
+package machine
+
+import "github.com/reeve-lb/reeve/vrrp"
+
+// start leaves INIT (RFC 3768 section 6.4.1).
+func (s *step) start() {
+	if s.state != Init || s.stopped {
+		return
+	}
+	if cause := s.fault(); cause != "" {
+		s.enter(Fault, cause)
+		return
+	}
+	s.toBackup("startup")
+}
+
+// toBackup enters BACKUP from INIT or FAULT; the owner of the addresses becomes MASTER at once where adverts decide.
+func (s *step) toBackup(cause string) {
+	if s.plain() && s.EffectivePriority() == priorityOwner {
+		s.promote("owner of the addresses")
+		return
+	}
+	s.enter(Backup, cause)
+	s.waitForMaster()
+}
+
+// enter changes to a state that has no addresses from one that has none.
+func (s *step) enter(to State, cause string) {
+	from := s.state
+	s.state = to
+	s.preemptAt = 0
+	s.do(Entered{From: from, To: to, Cause: cause, Epoch: s.epoch})
+	if s.removing { // the notification comes with the end of the removal
+		s.notifyOff, s.notifyCause = true, cause
+	} else {
+		s.do(Notify{State: to, Cause: cause, Epoch: s.epoch})
+	}
+	if to != Backup {
+		s.stop(MasterDown)
+	}
+	s.stand()
+}
+
+// waitForMaster arms Master_Down_Interval where adverts decide.
+func (s *step) waitForMaster() {
+	if s.state == Backup && s.plain() {
+		s.after(MasterDown, s.MasterDownInterval())
+	}
+}
+
+// promote becomes MASTER: by the lease in s.lease, or by plain VRRP. The guard knows before an address is on.
+func (s *step) promote(cause string) {
+	from := s.state
+	s.state = Master
+	s.preemptAt = 0
+	s.announced, s.removing, s.notifyOff, s.releasing = false, false, false, 0
+	s.yielded, s.handOff = false, false
+	if s.lease == 0 {
+		s.until = s.now.Add(downTimerAdverts * s.cfg.AdvertInt)
+	}
+	s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
+	s.do(
+		Pet{s.lease, s.until},
+		SendAdvert{uint8(s.EffectivePriority())},
+		AddAddresses{s.deadline(), s.lifetime()},
+		SetTimer{AdvertTick, s.nextAdvert},
+	)
+	s.stop(MasterDown, HandOff, RemoveAgain, RetryAdd)
+	if s.lease != 0 {
+		s.do(SetTimer{LeaseEnd, s.until})
+	}
+	s.do(Entered{From: from, To: Master, Cause: cause, Epoch: s.lease})
+	s.stand()
+}
+
+// demote leaves MASTER. Adverts of priority 0, if any, were sent before.
+func (s *step) demote(to State, cause string) {
+	s.state = to
+	s.releasing, s.lease, s.until = s.lease, 0, 0
+	s.announced, s.removing = false, true
+	s.notifyOff, s.notifyCause = true, cause
+	s.preemptAt = 0
+	s.do(RemoveAddresses{})
+	s.stop(AdvertTick, LeaseEnd, GrantWait, GarpDelay, GarpRefresh)
+	s.do(Entered{From: Master, To: to, Cause: cause, Epoch: s.releasing})
+	s.waitForMaster()
+	s.stand()
+}
+
+// handOver is demote with a word to the others, who need not wait for Master_Down_Interval.
+func (s *step) handOver(to State, cause string) {
+	s.do(SendAdvert{0})
+	s.demote(to, cause)
+}
+
+func (s *step) fault() string {
+	if s.faults != "" {
+		return s.faults
+	}
+	return s.addFault
+}
+
+func (s *step) faultsChanged() {
+	cause := s.fault()
+	switch {
+	case s.stopped || s.state == Init:
+	case cause == "" && s.state == Fault:
+		s.toBackup("fault cleared")
+	case cause != "" && s.state == Master:
+		s.do(SendAdvert{0}) // twice, as keepalived does: who misses it waits for Master_Down_Interval
+		s.handOver(Fault, cause)
+	case cause != "" && s.state == Backup:
+		s.enter(Fault, cause)
+	}
+}
+
+func (s *step) setPriority(effective int) {
+	effective = min(max(effective, 1), priorityOwner)
+	if effective == s.priority {
+		return
+	}
+	old := s.EffectivePriority()
+	s.priority, s.lowered, s.yielded = effective, false, false
+	if s.state != Init {
+		s.do(Report{Kind: PriorityChanged, Theirs: old, Ours: effective})
+	}
+	s.stand()
+}
+
+func (s *step) configure(c Configure) {
+	faster := c.Config.AdvertInt != s.cfg.AdvertInt
+	c.Config.Cluster = s.cfg.Cluster
+	s.cfg = c.Config
+	s.lowered, s.yielded = false, false
+	s.stand()
+	switch {
+	case s.state == Master && (faster || c.Addresses):
+		s.advertise()
+		s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
+		s.do(SetTimer{AdvertTick, s.nextAdvert})
+		if c.Addresses {
+			s.do(AddAddresses{s.deadline(), s.lifetime()})
+		}
+	case faster:
+		s.waitForMaster()
+	}
+}
+
+// release hands over by will and does not preempt whoever takes it, until priority or settings change.
+func (s *step) release() {
+	if s.state != Master {
+		return
+	}
+	s.yielded = true
+	if s.cfg.Cluster {
+		s.handOff = true
+		s.after(HandOff, s.MasterDownInterval())
+	}
+	s.stand()
+	s.handOver(Backup, "released by the operator")
+}
+
+// end is Shutdown (RFC 3768 section 6.4.2 and 6.4.3).
+func (s *step) end(withdraw bool) {
+	if s.stopped {
+		return
+	}
+	s.stopped, s.withdraw = true, withdraw
+	s.stand() // before Released, so that the lease does not come back
+	if s.state == Master {
+		s.handOver(Init, "stopped")
+	} else {
+		s.enter(Init, "stopped")
+		if withdraw && s.cfg.Cluster && !s.removing {
+			s.do(Withdraw{})
+		}
+	}
+	s.stop(MasterDown, HandOff, RetryAdd)
+}
+
+// stand tells the arbiter our candidacy if it is another than it knows.
+func (s *step) stand() {
+	if !s.cfg.Cluster || s.state == Init && !s.standsYet {
+		return
+	}
+	c := vrrp.Candidacy{
+		Priority:     s.EffectivePriority(),
+		NoPreempt:    s.cfg.NoPreempt && s.priority != priorityOwner || s.yielded,
+		PreemptDelay: s.cfg.PreemptDelay,
+		Ready:        s.ready && !s.handOff,
+		Holding:      s.state == Master || s.removing,
+	}
+	if s.state == Fault || s.state == Init || s.stopped {
+		c.Priority = 0
+	}
+	if s.standsYet && c == s.stood {
+		return
+	}
+	s.standsYet, s.stood = true, c
+	s.do(Stand{c})
+}

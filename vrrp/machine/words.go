@@ -1,0 +1,226 @@
+package machine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// State of an instance (RFC 3768 section 6.3, and keepalived's FAULT). The zero State is invalid.
+type State int
+
+const (
+	// Init: not started yet, or stopped.
+	Init State = iota + 1
+	// Backup: somebody else may have the addresses.
+	Backup
+	// Master: has the addresses, or is putting them on.
+	Master
+	// Fault: a link, a script or the kernel keeps it from taking part.
+	Fault
+)
+
+func (s State) String() string {
+	if s < Init || s > Fault {
+		return "UNKNOWN"
+	}
+	return [...]string{"INIT", "BACKUP", "MASTER", "FAULT"}[s-1]
+}
+
+// MarshalText spells the state for JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Timer names one of the instance's timers. A timer that is set again moves.
+type Timer int
+
+// Timers. MasterDown and Advert are RFC 3768's (section 6.2).
+const (
+	MasterDown  Timer = iota // BACKUP: nobody was heard
+	AdvertTick               // MASTER: the next advert is due
+	LeaseEnd                 // MASTER by lease: it runs out
+	GrantWait                // MASTER of plain VRRP, quorum back: no lease came
+	GarpDelay                // the second burst
+	GarpRefresh              // the regular one
+	RemoveAgain              // addresses could not be removed
+	RetryAdd                 // FAULT because addresses could not be added
+	HandOff                  // released by will: in the running again
+	Timers                   // how many there are
+)
+
+func (t Timer) String() string {
+	if t < 0 || t >= Timers {
+		return "unknown"
+	}
+	return [...]string{"master_down", "advert", "lease", "grant", "garp", "garp_refresh", "remove", "retry", "hand_off"}[t]
+}
+
+// Event is what happened. See the types that end in no method of their own.
+type Event interface{ event() }
+
+// Events.
+type (
+	// Start ends INIT, when priority and faults are known.
+	Start struct{}
+	// Advert is a valid advert of our virtual router that somebody else sent.
+	Advert struct {
+		Source   netip.Addr
+		Priority uint8
+	}
+	// Fired: a timer's time has come.
+	Fired struct{ Timer Timer }
+	// Priority is the effective priority from now on, 1 to 255.
+	Priority struct{ Effective int }
+	// Faults says what keeps the instance from taking part; "" if nothing does.
+	Faults struct{ Cause string }
+	// Source is our own address on the segment, for the tie-break.
+	Source struct{ Addr netip.Addr }
+	// Ready says whether the node may be promoted.
+	Ready struct{ Ready bool }
+	// Decided is what the cluster decided about the instance, or about all (Instance "").
+	Decided struct{ Verdict vrrp.Verdict }
+	// AddressesOn answers AddAddresses: all are on.
+	AddressesOn struct{}
+	// AddressesFailed answers AddAddresses: not all are on. Expired: the deadline had passed.
+	AddressesFailed struct {
+		Expired bool
+		Cause   string
+	}
+	// AddressesOff answers RemoveAddresses: none is on.
+	AddressesOff struct{}
+	// RemoveFailed answers RemoveAddresses: one may still be on.
+	RemoveFailed struct{ Cause string }
+	// AddressLost: an address that should be on was taken off by somebody else.
+	AddressLost struct{}
+	// Fenced: the guard took the addresses of that epoch off (0: of plain VRRP), because it heard from us too late.
+	Fenced struct{ Epoch uint64 }
+	// Configure replaces the settings. Addresses: what is listed or carried differs from before.
+	Configure struct {
+		Config    Config
+		Addresses bool
+	}
+	// Release hands over by the operator's will.
+	Release struct{}
+	// Stop ends the instance; with Withdraw it is no longer configured here.
+	Stop struct{ Withdraw bool }
+)
+
+func (Start) event()           {}
+func (Advert) event()          {}
+func (Fired) event()           {}
+func (Priority) event()        {}
+func (Faults) event()          {}
+func (Source) event()          {}
+func (Ready) event()           {}
+func (Decided) event()         {}
+func (AddressesOn) event()     {}
+func (AddressesFailed) event() {}
+func (AddressesOff) event()    {}
+func (RemoveFailed) event()    {}
+func (AddressLost) event()     {}
+func (Fenced) event()          {}
+func (Configure) event()       {}
+func (Release) event()         {}
+func (Stop) event()            {}
+
+// Action is what the driver has to do, in the order given.
+type Action interface{ action() }
+
+// Actions.
+type (
+	// SendAdvert sends one advert; priority 0 says that we stop being MASTER.
+	SendAdvert struct{ Priority uint8 }
+	// AddAddresses puts all addresses on, unless Deadline (zero: none) has passed by the clock then. Lifetime as
+	// vrrp.Instance.VIPLifetime.
+	AddAddresses struct {
+		Deadline boottime.Time
+		Lifetime time.Duration
+	}
+	// RemoveAddresses takes all addresses off.
+	RemoveAddresses struct{}
+	// ExtendAddresses renews their lifetime, unless Expiry (zero: none) has passed.
+	ExtendAddresses struct {
+		Expiry   boottime.Time
+		Lifetime time.Duration
+	}
+	// Announce sends so many gratuitous ARPs for each address.
+	Announce struct{ Burst int }
+	// SetTimer sets a timer; At zero stops it.
+	SetTimer struct {
+		Timer Timer
+		At    boottime.Time
+	}
+	// Stand tells the arbiter our candidacy.
+	Stand struct{ Candidacy vrrp.Candidacy }
+	// Withdraw tells the arbiter that the instance is gone from here.
+	Withdraw struct{}
+	// Released gives a lease back; the addresses are off.
+	Released struct{ Epoch uint64 }
+	// Notify runs the notify scripts for the state that is now true. Init stands for STOP.
+	Notify struct {
+		State State
+		Cause string
+		Epoch uint64
+	}
+	// Pet tells the guard until when the addresses may stay without another word.
+	Pet struct {
+		Epoch  uint64
+		Expiry boottime.Time
+	}
+	// Entered says that the state changed, and why.
+	Entered struct {
+		From, To State
+		Cause    string
+		Epoch    uint64
+	}
+	// Report says what the operator should know of an advert or of the priority.
+	Report struct {
+		Kind   ReportKind
+		Source netip.Addr
+		Theirs int // their priority; Changed: the old one
+		Ours   int
+	}
+)
+
+func (SendAdvert) action()      {}
+func (AddAddresses) action()    {}
+func (RemoveAddresses) action() {}
+func (ExtendAddresses) action() {}
+func (Announce) action()        {}
+func (SetTimer) action()        {}
+func (Stand) action()           {}
+func (Withdraw) action()        {}
+func (Released) action()        {}
+func (Notify) action()          {}
+func (Pet) action()             {}
+func (Entered) action()         {}
+func (Report) action()          {}
+
+// ReportKind says what a Report tells. The zero kind is invalid.
+type ReportKind int
+
+const (
+	// DiscardedLower: BACKUP heard a lower priority and does not accept it as master.
+	DiscardedLower ReportKind = iota + 1
+	// ForcedElection: MASTER heard a lower priority and answered.
+	ForcedElection
+	// ForeignAdvert: holder of the lease heard somebody else on the cluster's VRID, and answered.
+	ForeignAdvert
+	// ForeignHigher is ForeignAdvert of one who should be master by plain VRRP, and will not yield.
+	ForeignHigher
+	// OwnerConflict: both have priority 255; ours is 254 from now on.
+	OwnerConflict
+	// OwnAddress: an advert with our own source address and priority.
+	OwnAddress
+	// PriorityChanged: the effective priority is another.
+	PriorityChanged
+)
+
+func (k ReportKind) String() string {
+	if k < DiscardedLower || k > PriorityChanged {
+		return "unknown"
+	}
+	return [...]string{"discarded_lower", "forced_election", "foreign_advert", "foreign_higher", "owner_conflict",
+		"own_address", "priority_changed"}[k-1]
+}
