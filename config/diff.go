@@ -60,7 +60,17 @@ type differ struct {
 	oldPos, newPos source.Pos // of the nearest thing around that has one
 }
 
-var posType = reflect.TypeFor[source.Pos]()
+var (
+	posType      = reflect.TypeFor[source.Pos]()
+	overrideType = reflect.TypeFor[InstanceOverride]()
+)
+
+func said(v reflect.Value) string {
+	if v.IsNil() {
+		return "as the instance"
+	}
+	return "none"
+}
 
 func (d *differ) walk(path string, a, b reflect.Value) {
 	switch {
@@ -78,6 +88,12 @@ func (d *differ) walk(path string, a, b reflect.Value) {
 	case a.Kind() == reflect.Slice:
 		d.slices(path, a, b)
 	}
+}
+
+// same compares two values on their own.
+func (d *differ) same(a, b any) bool {
+	d.walk("value", reflect.ValueOf(a), reflect.ValueOf(b))
+	return len(d.changes) == 0
 }
 
 func (d *differ) add(path string, k Kind, o, n string) {
@@ -115,6 +131,9 @@ func (d *differ) fields(path string, a, b reflect.Value) {
 				d.walk(p, a.Field(i), b.Field(i))
 			case path == "": // the trades' names say nothing to a user
 				d.walk(sectionName(f.Name), a.Field(i), b.Field(i))
+			case a.Type() == overrideType && f.Type.Kind() == reflect.Slice && a.Field(i).IsNil() != b.Field(i).IsNil() &&
+				a.Field(i).Len() == b.Field(i).Len(): // none in place of the instance's is not the same as the instance's
+				d.add(join(p, snake(f.Name)), Changed, said(a.Field(i)), said(b.Field(i)))
 			default:
 				d.walk(join(p, snake(f.Name)), a.Field(i), b.Field(i))
 			}

@@ -1,27 +1,109 @@
 package config
 
 import (
+	"bytes"
 	"path/filepath"
+	"regexp"
+	"slices"
 
+	"github.com/reeve-lb/reeve/config/haproxycfg"
+	"github.com/reeve-lb/reeve/config/hcldoc"
+	"github.com/reeve-lb/reeve/config/keepalivedconf"
+	"github.com/reeve-lb/reeve/config/tree"
+	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
-// Load understands files and merges them into one Document and the settings of this node. All problems come at once,
-// sorted by place; when one of them is an error the Document is good for nothing but more messages.
+// Words is the table of all words of all dialects, for the reference pages. The rows are shared: do not change them.
+func Words() []*words.Word { return words.All() }
+
+// Load understands files and merges them into one Document and the settings of this node. Files of one node (lb1=a.conf)
+// are compared with those of the others: what differs by design becomes the Document's Nodes, anything else is a problem
+// that names both places. All problems come at once, sorted by place; when one of them is an error the Document is good
+// for nothing but more messages.
 func Load(files []File) (Document, Node, source.Problems) {
-	var ps source.Problems
+	var nodes []string
 	for _, f := range files {
-		if f.format() == "" {
-			ps.Errorf(source.Pos{File: f.Name}, "files end in .hcl, .cfg (haproxy.cfg) or .conf (keepalived.conf)", "unknown kind of file")
+		if f.Node != "" && !slices.Contains(nodes, f.Node) {
+			nodes = append(nodes, f.Node)
 		}
 	}
-	return Document{}, Node{}, ps
+	if len(nodes) == 0 {
+		nodes = []string{""}
+	}
+	var views []view
+	var all source.Problems
+	for _, node := range nodes {
+		d := newDecoder()
+		for _, f := range files {
+			if f.Node == "" || f.Node == node {
+				d.read(f)
+			}
+		}
+		doc := d.finish()
+		v := &validator{doc: doc, broken: d.broken, places: d.places}
+		v.run()
+		all = append(all, d.ps...)
+		all = append(all, v.ps...)
+		views = append(views, view{node: node, doc: doc, settings: d.node})
+	}
+	doc := views[0].doc
+	if len(views) > 1 && !all.HasErrors() {
+		doc = merge(views, &all)
+	}
+	all.Sort()
+	return doc, views[0].settings, unique(all)
 }
 
-// Validate checks what no single line shows: names that refer to each other, numbers used twice, modes that do not fit.
-func Validate(d Document) source.Problems {
-	return nil
+// view is what the files say to one node.
+type view struct {
+	node     string
+	doc      Document
+	settings Node
 }
+
+// unique drops what the views of two nodes said twice.
+func unique(ps source.Problems) source.Problems {
+	seen := map[source.Problem]bool{}
+	return slices.DeleteFunc(ps, func(p source.Problem) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
+}
+
+// read takes in one file by its format.
+func (d *decoder) read(f File) {
+	if len(f.Content) > MaxFileSize {
+		d.errorf(source.Pos{File: f.Name}, "", "longer than %d bytes", MaxFileSize)
+		return
+	}
+	var nodes []tree.Node
+	var ps source.Problems
+	var dialect words.Dialect
+	switch f.format() {
+	case "hcl":
+		dialect = words.HCL
+		nodes, ps = hcldoc.Read(f.Name, f.Content)
+	case "haproxy":
+		dialect = words.HAProxy
+		nodes, ps = haproxycfg.Read(f.Name, f.Content)
+	case "keepalived":
+		dialect = words.Keepalived
+		nodes, ps = keepalivedconf.Read(f.Name, f.Content)
+	case "nginx":
+		d.errorf(source.Pos{File: f.Name}, "", "nginx.conf is not supported yet")
+		return
+	default:
+		d.errorf(source.Pos{File: f.Name}, "files end in .hcl, .cfg (haproxy.cfg) or .conf (keepalived.conf)", "unknown kind of file")
+		return
+	}
+	d.ps = append(d.ps, ps...)
+	d.file(dialect, nodes)
+}
+
+// nginxBlock: a block that nginx.conf has and keepalived.conf has not.
+var nginxBlock = regexp.MustCompile(`(?m)^\s*(http|events|stream|upstream\s+\S+|server)\s*\{`)
 
 func (f File) format() string {
 	if f.Format != "" {
@@ -33,6 +115,9 @@ func (f File) format() string {
 	case ".cfg":
 		return "haproxy"
 	case ".conf":
+		if nginxBlock.Match(f.Content) && !bytes.Contains(f.Content, []byte("vrrp_instance")) {
+			return "nginx"
+		}
 		return "keepalived"
 	}
 	return ""

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reeve-lb/reeve/check"
+	"github.com/reeve-lb/reeve/config/tree"
+	"github.com/reeve-lb/reeve/proxy"
+)
+
+// backendState is what a backend's lines say about checks; the checks themselves are made when all is read.
+type backendState struct {
+	http    *httpCheck
+	servers []serverState
+}
+
+// httpCheck is `option httpchk`.
+type httpCheck struct{ method, uri, version, host string }
+
+// serverState is a server while its line is read. Words of the table reach the check through the field of that name.
+type serverState struct {
+	proxy.Server
+	Check   check.Config
+	checked bool
+}
+
+func defaultCheck() check.Config {
+	return check.Config{Inter: 2 * time.Second, Rise: 2, Fall: 3}
+}
+
+// server reads `server NAME HOST:PORT ...`.
+func (d *decoder) server(p proxyState, k tree.Node) {
+	s := serverState{Server: proxy.Server{Name: k.Args[0].Text, Weight: 1, Pos: k.Pos}}
+	s.Check = defaultCheck()
+	s.Check.Pos = k.Pos
+	var meant, problem string
+	if s.Address, meant, problem = serverAddress(k.Args[1].Text); problem != "" {
+		d.errorf(k.Args[1].Pos, meant, "%s %s", tree.Quote(k.Args[1].Text), problem)
+	}
+	for _, kid := range k.Kids {
+		if kid.Def.Name == "check" {
+			d.value(kid)
+			s.checked = !kid.No
+			continue
+		}
+		d.scalar(kid, &s)
+	}
+	if a := s.Check.Address; a != "" {
+		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
+			d.errorf(k.Pos, "", "%s is no address to check", tree.Quote(a))
+		}
+	}
+	p.back.Servers = append(p.back.Servers, s.Server)
+	p.more.servers = append(p.more.servers, s)
+}
+
+// serverAddress reads HOST:PORT; the host may be a name.
+func serverAddress(s string) (address, meant, problem string) {
+	const form = "ADDRESS:PORT or NAME:PORT"
+	if strings.ContainsAny(s, "@/") {
+		return "", form, "is a kind of address that is not supported yet"
+	}
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || i == len(s)-1 {
+		return "", form, "has no port; taking the client's is not supported yet"
+	}
+	host, port := s[:i], s[i+1:]
+	if port[0] == '+' || port[0] == '-' {
+		return "", form, "has an offset for a port, which is not supported yet"
+	}
+	n, ok := parseInt(port, false)
+	if !ok || n < 1 || n > 65535 {
+		return "", "a port is a number from 1 to 65535", "has no valid port"
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(ip, uint16(n)).String(), "", ""
+	}
+	if !hostName(host) {
+		return "", form, "is no address of a server"
+	}
+	return host + ":" + strconv.FormatInt(n, 10), "", ""
+}
+
+// hostName: what the resolver may be asked for. Only digits and dots is a mistyped address.
+func hostName(s string) bool {
+	if s == "" || len(s) > 253 || strings.Trim(s, "0123456789.") == "" {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// httpchk reads `option httpchk [[METHOD] URI [VERSION]]`. The version may drag a Host header behind it, as people wrote
+// before there was a better way: "HTTP/1.1\r\nHost: www".
+func (d *decoder) httpchk(k tree.Node) *httpCheck {
+	h := &httpCheck{method: "OPTIONS", uri: "/", version: "HTTP/1.0"}
+	switch len(k.Args) {
+	case 0:
+	case 1:
+		h.uri = k.Args[0].Text
+	default:
+		h.method, h.uri = k.Args[0].Text, k.Args[1].Text
+	}
+	if strings.Trim(h.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
+		d.errorf(k.Args[0].Pos, "GET, HEAD, OPTIONS", "%s is no HTTP method", tree.Quote(h.method))
+	}
+	if strings.ContainsAny(h.uri, " \t\r\n") || !strings.HasPrefix(h.uri, "/") && h.uri != "*" {
+		d.errorf(k.Args[min(1, len(k.Args)-1)].Pos, "a path, as in /health", "%s is no URI for a check", tree.Quote(h.uri))
+	}
+	if len(k.Args) > 2 {
+		d.httpVersion(h, k.Args[2])
+	}
+	if len(k.Args) > 3 {
+		d.errorf(k.Args[3].Pos, "", "surplus word %s", tree.Quote(k.Args[3].Text))
+	}
+	return h
+}
+
+func (d *decoder) httpVersion(h *httpCheck, w tree.Word) {
+	version, headers, _ := strings.Cut(w.Text, "\r\n")
+	if version != "HTTP/1.0" && version != "HTTP/1.1" {
+		d.errorf(w.Pos, "HTTP/1.0 or HTTP/1.1", "%s is no HTTP version for a check", tree.Quote(version))
+		return
+	}
+	h.version = version
+	for line := range strings.SplitSeq(headers, "\r\n") {
+		name, value, ok := strings.Cut(line, ":")
+		switch value = strings.TrimSpace(value); {
+		case line == "":
+		case ok && strings.EqualFold(name, "host") && value != "" && !strings.ContainsAny(value, " \t\r\n"):
+			h.host = value
+		default:
+			d.errorf(w.Pos, "", "the header %s in a check is not supported yet", tree.Quote(line))
+		}
+	}
+}
+
+// checks makes the check of each checked server and names it in the server.
+func (s *backendState) checks(b *proxy.Backend, jitter int, into map[string]check.Config) {
+	for i, server := range s.servers {
+		if !server.checked {
+			continue
+		}
+		c := server.Check
+		c.Name, c.Kind, c.Jitter = b.Name+"/"+server.Name, check.TCP, jitter
+		if b.Timeouts.Check > 0 {
+			c.Timeout, c.Connect = b.Timeouts.Check, b.Timeouts.Connect
+		}
+		if h := s.http; h != nil {
+			c.Kind, c.Method, c.URI, c.Version, c.Host = check.HTTP, h.method, h.uri, h.version, h.host
+		}
+		b.Servers[i].Check = c.Name
+		into[c.Name] = c
+	}
+}

@@ -1,0 +1,261 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/reeve-lb/reeve/config/words"
+	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/proxy"
+)
+
+// Validate checks what no single line shows: names that refer to each other, numbers used twice, modes that do not fit.
+// Load has done it already for what it returns; a Document that came by another way needs it.
+func Validate(d Document) source.Problems {
+	v := &validator{doc: d}
+	v.run()
+	v.ps.Sort()
+	return v.ps
+}
+
+// validator looks at a whole Document. What the reader found broken is not said to be missing.
+type validator struct {
+	doc    Document
+	broken map[string]bool
+	places map[string]source.Pos // of settings that have no Pos of their own
+	ps     source.Problems
+}
+
+func (v *validator) run() {
+	for i := range v.doc.Proxy.Frontends {
+		v.frontend(&v.doc.Proxy.Frontends[i])
+	}
+	for i := range v.doc.Proxy.Backends {
+		v.backend(&v.doc.Proxy.Backends[i])
+	}
+	v.proxyNames()
+	v.binds()
+	v.timeouts()
+	v.vrrp()
+}
+
+func (v *validator) isBroken(kind, name, word string) bool {
+	return v.broken[brokenKey(kind, name, word)]
+}
+
+// place is where a setting stands, or the thing it belongs to.
+func (v *validator) place(kind, name, word string, otherwise source.Pos) source.Pos {
+	if p, ok := v.places[brokenKey(kind, name, word)]; ok {
+		return p
+	}
+	return otherwise
+}
+
+func meant(name string, candidates []string) string {
+	if c := words.Nearest(name, candidates); c != "" {
+		return "did you mean '" + c + "'?"
+	}
+	return ""
+}
+
+func (v *validator) findBackend(name string) *proxy.Backend {
+	for i := range v.doc.Proxy.Backends {
+		if v.doc.Proxy.Backends[i].Name == name {
+			return &v.doc.Proxy.Backends[i]
+		}
+	}
+	return nil
+}
+
+func (v *validator) backendNames() []string {
+	var out []string
+	for _, b := range v.doc.Proxy.Backends {
+		out = append(out, b.Name)
+	}
+	return out
+}
+
+func (v *validator) frontend(f *proxy.Frontend) {
+	if len(f.Binds) == 0 && !v.isBroken("frontend", f.Name, "bind") {
+		v.ps.Warnf(f.Pos, "write bind *:80", "frontend '%s' listens nowhere", f.Name)
+	}
+	if f.DefaultBackend != "" {
+		at := v.place("frontend", f.Name, "default_backend", f.Pos)
+		v.target(f, f.DefaultBackend, at)
+	}
+	for _, u := range f.UseBackend {
+		v.target(f, u.Backend, u.Pos)
+		v.condition(f, u)
+	}
+	if f.Mode != proxy.HTTP {
+		for _, a := range f.ACLs {
+			v.ps.Warnf(a.Pos, "write mode http", "frontend '%s' is in tcp mode and has no paths: acl '%s' never matches", f.Name, a.Name)
+		}
+	}
+	v.common("frontend", f.Name, &f.Common, f.Pos)
+}
+
+// target checks that a frontend's backend is there and speaks what the frontend speaks.
+func (v *validator) target(f *proxy.Frontend, name string, at source.Pos) {
+	b := v.findBackend(name)
+	switch {
+	case b == nil:
+		v.ps.Errorf(at, meant(name, v.backendNames()), "there is no backend '%s'", name)
+	case f.Mode == proxy.HTTP && b.Mode == proxy.TCP:
+		v.ps.Errorf(at, "write mode http in both", "frontend '%s' is in http mode and backend '%s' in tcp mode", f.Name, name)
+	case f.Mode == proxy.TCP && b.Mode == proxy.HTTP:
+		v.ps.Errorf(at, "write mode http in both", "frontend '%s' is in tcp mode and backend '%s' in http mode, which is not supported yet",
+			f.Name, name)
+	}
+}
+
+func (v *validator) condition(f *proxy.Frontend, u proxy.UseBackend) {
+	if u.Cond == nil {
+		return
+	}
+	var known []string
+	for _, a := range f.ACLs {
+		known = append(known, a.Name)
+	}
+	for _, and := range u.Cond.Any {
+		for _, t := range and {
+			if !slices.Contains(known, t.ACL) && !v.isBroken("acl", f.Name, t.ACL) {
+				at := v.place("acl", f.Name, t.ACL, u.Pos)
+				v.ps.Errorf(at, meant(t.ACL, known), "there is no acl '%s' in frontend '%s'", t.ACL, f.Name)
+			}
+		}
+	}
+}
+
+func (v *validator) common(kind, name string, c *proxy.Common, at source.Pos) {
+	if c.Mode == proxy.HTTP {
+		return
+	}
+	if c.Stats != nil {
+		v.ps.Warnf(c.Stats.Pos, "write mode http", "%s '%s' is in tcp mode: its statistics page is not served", kind, name)
+	}
+	if c.ForwardFor != nil {
+		v.ps.Warnf(at, "write mode http", "%s '%s' is in tcp mode: 'option forwardfor' has no effect", kind, name)
+	}
+}
+
+func (v *validator) backend(b *proxy.Backend) {
+	seen := map[string]source.Pos{}
+	cookies := 0
+	for _, s := range b.Servers {
+		if first, ok := seen[s.Name]; ok {
+			v.ps.Errorf(s.Pos, "", "server '%s' of backend '%s' was already defined at %s", s.Name, b.Name, first)
+		} else {
+			seen[s.Name] = s.Pos
+		}
+		if s.Cookie != "" {
+			cookies++
+		}
+		if s.Check != "" {
+			if _, ok := v.doc.Checks[s.Check]; !ok && v.doc.Checks != nil {
+				v.ps.Errorf(s.Pos, "", "there is no check '%s'", s.Check)
+			}
+		}
+	}
+	switch {
+	case b.Cookie != nil && b.Mode != proxy.HTTP:
+		v.ps.Warnf(b.Cookie.Pos, "write mode http", "backend '%s' is in tcp mode: its cookie has no effect", b.Name)
+	case b.Cookie != nil && cookies == 0 && len(b.Servers) > 0:
+		v.ps.Warnf(b.Cookie.Pos, "write cookie VALUE on the servers' lines", "no server of backend '%s' has a value for the cookie '%s'", b.Name, b.Cookie.Name)
+	}
+	for _, r := range b.Stick {
+		v.stick(b, r)
+	}
+	v.common("backend", b.Name, &b.Common, b.Pos)
+}
+
+func (v *validator) stick(b *proxy.Backend, r proxy.StickRule) {
+	owner := b
+	if r.Table != "" {
+		if owner = v.findBackend(r.Table); owner == nil {
+			v.ps.Errorf(r.Pos, meant(r.Table, v.backendNames()), "there is no backend '%s' whose table could be used", r.Table)
+			return
+		}
+	}
+	if owner.StickTable == nil && !v.isBroken("backend", owner.Name, "stick-table") {
+		v.ps.Errorf(r.Pos, "write stick-table type ip size 1m expire 30m", "backend '%s' has no stick-table", owner.Name)
+	}
+}
+
+// proxyNames: no two of a kind have one name.
+func (v *validator) proxyNames() {
+	fronts, backs := map[string]source.Pos{}, map[string]source.Pos{}
+	var said []source.Pos // a listen is both
+	check := func(kind, name string, at source.Pos, seen map[string]source.Pos) {
+		first, ok := seen[name]
+		if !ok {
+			seen[name] = at
+			return
+		}
+		if !slices.Contains(said, at) || at.IsZero() {
+			v.ps.Errorf(at, "", "%s '%s' was already defined at %s", kind, name, first)
+			said = append(said, at)
+		}
+	}
+	for _, f := range v.doc.Proxy.Frontends {
+		check("frontend", f.Name, f.Pos, fronts)
+	}
+	for _, b := range v.doc.Proxy.Backends {
+		check("backend", b.Name, b.Pos, backs)
+	}
+}
+
+// binds: an address is listened on once. A wildcard beside one address of the same port is fine: the kernel prefers the
+// latter.
+func (v *validator) binds() {
+	seen := map[string]source.Pos{}
+	for _, f := range v.doc.Proxy.Frontends {
+		for _, b := range f.Binds {
+			if first, ok := seen[b.Addr.String()]; ok {
+				v.ps.Errorf(b.Pos, "", "%s is listened on already at %s", b.Addr, first)
+				continue
+			}
+			seen[b.Addr.String()] = b.Pos
+		}
+	}
+}
+
+// timeouts: one that is missing never ends. One warning a proxy names them all.
+func (v *validator) timeouts() {
+	type missing struct {
+		kind, name string
+		at         source.Pos
+		words      []string
+	}
+	var all []missing
+	add := func(kind, name string, at source.Pos, words ...string) {
+		if len(words) == 0 {
+			return
+		}
+		for i := range all {
+			if all[i].name == name && all[i].at == at && !at.IsZero() {
+				all[i].kind, all[i].words = "listen", append(all[i].words, words...)
+				return
+			}
+		}
+		all = append(all, missing{kind, name, at, words})
+	}
+	for _, f := range v.doc.Proxy.Frontends {
+		if f.Timeouts.Client == 0 {
+			add("frontend", f.Name, f.Pos, "client")
+		}
+	}
+	for _, b := range v.doc.Proxy.Backends {
+		var ws []string
+		if b.Timeouts.Connect == 0 {
+			ws = append(ws, "connect")
+		}
+		if b.Timeouts.Server == 0 {
+			ws = append(ws, "server")
+		}
+		add("backend", b.Name, b.Pos, ws...)
+	}
+	for _, m := range all {
+		v.ps.Warnf(m.at, "write timeout "+m.words[0]+" 30s", "%s '%s' has no timeout: %s", m.kind, m.name, strings.Join(m.words, ", "))
+	}
+}

@@ -1,0 +1,133 @@
+package config
+
+import (
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/reeve-lb/reeve/check"
+	"github.com/reeve-lb/reeve/config/haproxycfg"
+	"github.com/reeve-lb/reeve/proxy"
+)
+
+func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
+	b := w.top("frontend", f.Name)
+	var binds, acls, rules []string
+	for _, x := range f.Binds {
+		ws := []string{bindAddress(x)}
+		if x.Name != "" {
+			ws = append(ws, "name", x.Name)
+		}
+		binds = append(binds, haproxycfg.Join(ws...))
+	}
+	for _, a := range f.ACLs {
+		ws := []string{a.Name, a.Criterion}
+		if a.Fold {
+			ws = append(ws, "-i")
+		}
+		if len(a.Values) > 0 {
+			ws = append(ws, "--")
+		}
+		acls = append(acls, haproxycfg.Join(append(ws, a.Values...)...))
+	}
+	for _, u := range f.UseBackend {
+		rules = append(rules, haproxycfg.Join(append([]string{u.Backend}, conditionWords(u.Cond)...)...))
+	}
+	b.list("bind", binds)
+	options := b.scalars("frontend", f)
+	b.list("acl", acls)
+	b.list("use_backend", rules)
+	b.common(&f.Common, options, g)
+}
+
+func bindAddress(b proxy.Bind) string {
+	if b.Addr.Addr().String() == "0.0.0.0" {
+		return "*:" + b.Addr.String()[len("0.0.0.0:"):]
+	}
+	return b.Addr.String()
+}
+
+// common writes what has a grammar of its own and stands in frontends and backends alike.
+func (w writer) common(c *proxy.Common, options []string, g proxy.Global) {
+	if f := c.ForwardFor; f != nil {
+		ws := []string{"forwardfor"}
+		if f.Except.IsValid() {
+			ws = append(ws, "except", f.Except.String())
+		}
+		if f.Header != "X-Forwarded-For" {
+			ws = append(ws, "header", f.Header)
+		}
+		if f.IfNone {
+			ws = append(ws, "if-none")
+		}
+		options = append(options, haproxycfg.Join(ws...))
+	}
+	w.list("option", options)
+	w.list("log", logLines(c.Log, g.Log))
+	if c.Stats == nil {
+		return
+	}
+	s := w.group("stats")
+	s.set("enable", cty.True)
+	var users []string
+	for _, u := range c.Stats.Auth {
+		users = append(users, haproxycfg.Join(u.User+":"+u.Password))
+	}
+	s.list("auth", users)
+}
+
+func (w writer) backend(be *proxy.Backend, d Document) {
+	b := w.top("backend", be.Name)
+	options := b.scalars("backend", be)
+	switch be.Redispatch {
+	case 0:
+	case -1:
+		options = append(options, "redispatch")
+	default:
+		options = append(options, haproxycfg.Join("redispatch", itoa(be.Redispatch)))
+	}
+	for _, s := range be.Servers {
+		if c, ok := d.Checks[s.Check]; ok && c.Kind == check.HTTP {
+			version := c.Version
+			if c.Host != "" {
+				version += "\r\nHost: " + c.Host
+			}
+			options = append(options, haproxycfg.Join("httpchk", c.Method, c.URI, version))
+			break
+		}
+	}
+	b.common(&be.Common, options, d.Proxy.Global)
+	b.sticking(be)
+	for _, s := range be.Servers {
+		b.server(s, d)
+	}
+}
+
+func (w writer) sticking(be *proxy.Backend) {
+	if c := be.Cookie; c != nil {
+		b := w.block("cookie", c.Name)
+		b.set("insert", cty.True)
+		b.scalars("cookie", c)
+	}
+	if be.StickTable != nil {
+		w.block("stick_table").scalars("stick-table", be.StickTable)
+	}
+	var rules []string
+	for _, r := range be.Stick {
+		ws := []string{r.On}
+		if r.Table != "" {
+			ws = append(ws, "table", r.Table)
+		}
+		rules = append(rules, haproxycfg.Join(ws...))
+	}
+	w.list("stick_on", rules)
+}
+
+func (w writer) server(s proxy.Server, d Document) {
+	b := w.block("server", s.Name)
+	b.text("address", s.Address)
+	state := serverState{Server: s, Check: defaultCheck()}
+	if c, ok := d.Checks[s.Check]; ok {
+		b.set("check", cty.True)
+		state.Check = c
+	}
+	b.scalars("server", &state)
+}
