@@ -55,6 +55,7 @@ func launchOn(ctx context.Context, o Options, ours, theirs *os.File) (int, error
 	ctx, cancel := context.WithTimeout(ctx, launchTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, o.Exe, o.Args...)
+	cmd.Args[0] = os.Args[0] // rather than /proc/self/exe, for ps
 	cmd.Env = processEnv(stageLaunch)
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Stderr = o.Stderr
@@ -85,20 +86,13 @@ func launchOn(ctx context.Context, o Options, ours, theirs *os.File) (int, error
 
 // relaunch is the first of the two starts: it starts the second and ends, which makes the second nobody's child.
 func relaunch(fd int) error {
-	exe, err := os.Executable()
-	if err != nil {
-		exe = "/proc/self/exe"
-	}
-	if _, err := os.Stat(exe); err != nil {
-		exe = "/proc/self/exe" // replaced or deleted on disk meanwhile
-	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
 	defer null.Close()
 	sock := os.NewFile(uintptr(fd), "guard")
-	p, err := os.StartProcess(exe, os.Args, &os.ProcAttr{
+	p, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
 		Dir:   "/",
 		Env:   processEnv(stageGuard),
 		Files: []*os.File{null, null, os.Stderr, sock},
