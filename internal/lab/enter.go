@@ -37,13 +37,21 @@ type Tests interface{ Run() int }
 // Main is the body of a TestMain: it runs the tests inside namespaces of their own and ends the process with their exit
 // code. Where that is forbidden it prints one line and exits 1: tests that need a lab never skip.
 func Main(m Tests) {
+	MustEnter()
+	os.Exit(m.Run())
+}
+
+// MustEnter is Main for a TestMain with more to do, such as looking for leaked goroutines: it returns inside only.
+//
+//	func TestMain(m *testing.M) { lab.MustEnter(); goleak.VerifyTestMain(m) }
+func MustEnter() {
 	code, inside, err := Enter()
-	switch {
-	case err != nil:
+	if inside {
+		return
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
 		code = 1
-	case inside:
-		code = m.Run()
 	}
 	os.Exit(code)
 }

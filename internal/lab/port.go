@@ -154,21 +154,21 @@ func (p *Port) up() error {
 	if err := nlh.LinkSetUp(p.link); err != nil {
 		return err
 	}
-	// The kernel brings the operational state after the carrier from a work queue, and a bridge forwards only from then on.
+	// The kernel brings the operational state after the carrier, from a work queue; until then a bridge does not forward and
+	// the host's side drops what it is given. Both ends have to be there.
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		l, err := nlh.LinkByIndex(p.link.Attrs().Index)
+		own, err := nlh.LinkByIndex(p.link.Attrs().Index)
 		if err != nil {
 			return err
 		}
-		if l.Attrs().OperState == netlink.OperUp || p.peerDown() {
+		far, err := p.host.nl.LinkByName(p.name)
+		if err != nil {
+			return err
+		}
+		// A side that the host itself has down is not waited for.
+		if far.Attrs().RawFlags&unix.IFF_UP == 0 || own.Attrs().OperState == netlink.OperUp && far.Attrs().OperState == netlink.OperUp {
 			return nil
 		}
 	}
 	return errors.New("the link does not come up")
-}
-
-// peerDown reports whether the host itself has its side down: then there is nothing to wait for.
-func (p *Port) peerDown() bool {
-	l, err := p.host.nl.LinkByName(p.name)
-	return err != nil || l.Attrs().RawFlags&unix.IFF_UP == 0
 }

@@ -111,6 +111,11 @@ func socketPath(dir, name string) string {
 
 // raise builds the network and starts the agents.
 func (s *stage) raise(ctx context.Context) error {
+	for i := range s.nodes {
+		if err := s.furnish(&s.nodes[i]); err != nil {
+			return err
+		}
+	}
 	var err error
 	if s.net, err = lab.Open(); err != nil {
 		return fmt.Errorf("network: %w", err)
@@ -141,11 +146,8 @@ func (s *stage) raise(ctx context.Context) error {
 	}
 	s.draw(ctx)
 	s.say("network: %s, %d web servers and a client, hosts of their own on one switch", names(s.nodes), serverCount)
-	for i := range s.nodes {
-		if err := s.furnish(&s.nodes[i]); err != nil {
-			return err
-		}
-		if err := s.start(s.nodes[i]); err != nil {
+	for _, n := range s.nodes {
+		if err := s.start(n); err != nil {
 			return err
 		}
 	}

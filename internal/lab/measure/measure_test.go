@@ -10,7 +10,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) {
+	lab.MustEnter()
+	goleak.VerifyTestMain(m)
+}
 
 func at(ms int) time.Time { return time.Unix(100, 0).Add(time.Duration(ms) * time.Millisecond) }
 
@@ -45,7 +48,6 @@ func TestSummarize(t *testing.T) {
 
 // A link that is cut for 200 ms is a gap of about that, and questions sent meanwhile come through by retransmission or fail.
 func TestClientSeesACut(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	n := lab.New(t)
 	server, client := n.Host("web", "10.0.0.1/24"), n.Host("client", "10.0.0.2/24", "10.0.0.3/24")
 	if _, err := server.Web(":80"); err != nil {
