@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/cluster/mux"
 )
 
 // Role says what a node does in the cluster.
@@ -50,8 +52,13 @@ type Config struct {
 	ReapAfter      time.Duration // a failed node is taken out of Raft after; default 72 h
 	ReconcileEvery time.Duration // the leader compares gossip with Raft's peers this often, and at each event; default 5 s
 
+	Network Network // how peers' streams are listened for and dialled; default: TCP
+
 	Logger hclog.Logger // default: none
 }
+
+// Network listens for and dials the streams of the common port.
+type Network = mux.Network
 
 const (
 	// DefaultRPCPort carries Raft and RPC (TLS).

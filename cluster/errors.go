@@ -16,6 +16,8 @@ var (
 	ErrNotLeader = errors.New("not the cluster leader")
 	// ErrUnknownNode: no live member of that name or id.
 	ErrUnknownNode = errors.New("no such node")
+	// ErrNameTaken: another live node has this node's name.
+	ErrNameTaken = errors.New("node name is taken")
 	// ErrStopped: the cluster does not run.
 	ErrStopped = errors.New("cluster is stopped")
 	// ErrBusy: a bounded queue is full; try again.

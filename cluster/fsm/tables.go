@@ -109,6 +109,20 @@ type tables struct {
 	m   map[string]*table
 }
 
+// Restamp puts the leader's time into a tables command made by another node, after checking that it can be read.
+func Restamp(cmd []byte, now time.Time) error {
+	if len(cmd) < 10 || Type(cmd[0]) != TypeTables || cmd[1] != tablesVersion {
+		return ErrMalformed
+	}
+	r := reader{b: cmd[2:]}
+	r.time("time")
+	if _, err := readOps(&r); err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint64(cmd[2:], uint64(max(now.UnixNano(), 0)))
+	return nil
+}
+
 // shardOf is FNV-1a, folded.
 func shardOf(key string) uint8 {
 	h := uint32(2166136261)
@@ -294,7 +308,9 @@ func (s *tables) tidy(name string, t *table) {
 	}
 }
 
-func change(k ChangeKind, name string, it *item) Change { return Change{Kind: k, Entry: it.entry(name)} }
+func change(k ChangeKind, name string, it *item) Change {
+	return Change{Kind: k, Entry: it.entry(name)}
+}
 
 func (a *item) entry(name string) Entry {
 	e := Entry{Key: Key{Table: name, Key: a.key}, Server: a.server, Bound: stamp(a.bound), Renewed: stamp(a.renewed)}

@@ -147,7 +147,7 @@ func (c *caller) idle() bool {
 func (c *caller) call(ctx context.Context, method string, body []byte) (frame, error) {
 	w, err := c.connect(ctx)
 	if err != nil {
-		return frame{}, err
+		return frame{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	ch := make(chan result, 1)
 	c.mu.Lock()

@@ -77,6 +77,9 @@ func NewAuthority(clusterKey []byte) (*Authority, error) {
 // ClusterID is a public name of the cluster that the key stands for. It gives nothing of the key away.
 func (a *Authority) ClusterID() string { return a.id }
 
+// Certificate is the authority's own certificate, DER.
+func (a *Authority) Certificate() []byte { return a.cert.Raw }
+
 // Issue makes a certificate with a fresh key for a node.
 func (a *Authority) Issue(id, name string) (tls.Certificate, error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
@@ -100,6 +103,15 @@ func (a *Authority) Issue(id, name string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("sign node certificate: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: priv}, nil
+}
+
+// MarshalKey returns a certificate's private key as PKCS #8.
+func MarshalKey(c tls.Certificate) ([]byte, error) {
+	b, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("encode node key: %w", err)
+	}
+	return b, nil
 }
 
 // peerOf reads a node's identity from its verified certificate.

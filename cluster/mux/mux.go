@@ -27,6 +27,7 @@ type Mux struct {
 	log    hclog.Logger
 	server *tls.Config
 	client *tls.Config
+	cert   tls.Certificate
 	refuse *Limiter
 
 	mu       sync.Mutex
@@ -62,6 +63,7 @@ func New(o Options) (*Mux, error) {
 		callers:    map[Target]*caller{},
 		handshakes: make(chan struct{}, o.MaxHandshakes),
 	}
+	m.cert = cert
 	m.server, m.client = o.Authority.tlsConfigs(cert)
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.raft = &RaftLayer{m: m, conns: make(chan net.Conn)}
@@ -107,6 +109,12 @@ func (m *Mux) Addr() net.Addr {
 	}
 	return m.ln.Addr()
 }
+
+// Certificate is this node's own, made at New.
+func (m *Mux) Certificate() tls.Certificate { return m.cert }
+
+// StreamHello is what has to be the first bytes inside TLS to open a stream of that name.
+func StreamHello(name string) []byte { return append([]byte{pickStream, byte(len(name))}, name...) }
 
 // Raft is the part of the port that Raft's transport uses.
 func (m *Mux) Raft() *RaftLayer { return m.raft }
@@ -349,7 +357,7 @@ func (m *Mux) Stream(ctx context.Context, t Target, name string) (net.Conn, erro
 	if len(name) > 255 {
 		return nil, fmt.Errorf("stream name of %d bytes: %w", len(name), ErrTooLarge)
 	}
-	tc, err := m.dial(ctx, t, append([]byte{pickStream, byte(len(name))}, name...))
+	tc, err := m.dial(ctx, t, StreamHello(name))
 	if err != nil {
 		return nil, err // not tc: a nil *tls.Conn is no nil net.Conn
 	}

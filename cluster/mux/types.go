@@ -35,6 +35,8 @@ var (
 	ErrWrongKey = errors.New("certificate is not of this cluster key")
 	// ErrOtherNode: another node answers at the address than the one asked for.
 	ErrOtherNode = errors.New("another node answers there")
+	// ErrUnreachable: no connection came about; the request was not sent.
+	ErrUnreachable = errors.New("node does not answer")
 	// ErrClosed: the Mux does not run.
 	ErrClosed = errors.New("mux is closed")
 	// ErrBusy: the other side, or this one, has too many requests in flight.

@@ -1,0 +1,252 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/reeve-lb/reeve/cluster/tables"
+	"github.com/reeve-lb/reeve/internal/source"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var testKey = []byte("0123456789abcdef0123456789abcdef")
+
+// takeIP gives each node of the test process an address of its own.
+var nextIP atomic.Uint32
+
+func takeIP() netip.Addr {
+	n := nextIP.Add(1)
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], 127<<24|uint32(os.Getpid()%200+20)<<16|n/250<<8|(n%250+1))
+	return netip.AddrFrom4(b)
+}
+
+// testApp is a program that runs whatever is agreed on.
+type testApp struct {
+	seed []byte
+
+	mu       sync.Mutex
+	c        *Cluster
+	refuse   source.Problems
+	cant     string // a problem at run time
+	versions []ConfigVersion
+	entries  map[tables.Key]string
+	changes  []tables.Change
+	news     chan struct{} // replaced and closed at each change
+}
+
+func (a *testApp) CanRun(context.Context, []byte) source.Problems {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refuse
+}
+
+func (a *testApp) ConfigCommitted(v ConfigVersion) {
+	a.mu.Lock()
+	a.versions = append(a.versions, v)
+	cant, c := a.cant, a.c
+	a.tell()
+	a.mu.Unlock()
+	c.Running(v.Version, cant)
+}
+
+func (a *testApp) BindingsApplied(cs []tables.Change) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changes = append(a.changes, cs...)
+	for _, c := range cs {
+		switch c.Kind {
+		case tables.Reset:
+			a.entries = map[tables.Key]string{}
+		case tables.Bound, tables.Renewed, tables.Kept:
+			a.entries[c.Key] = c.Server
+		default:
+			delete(a.entries, c.Key)
+		}
+	}
+	a.tell()
+}
+
+func (a *testApp) Seed() []byte { return a.seed }
+
+func (a *testApp) tell() {
+	close(a.news)
+	a.news = make(chan struct{})
+}
+
+// until waits for something that the program learns.
+func (a *testApp) until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	for {
+		a.mu.Lock()
+		done, news := ok(), a.news
+		a.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-news:
+		case <-deadline:
+			t.Fatalf("%s: not within 15 s", what)
+		}
+	}
+}
+
+// testNode is one node that can be stopped and started again.
+type testNode struct {
+	*Cluster
+	app    *testApp
+	conf   Config
+	cancel context.CancelFunc
+	done   chan error
+}
+
+type option func(*Config, *testApp)
+
+func start(t *testing.T, conf Config, app *testApp) *testNode {
+	t.Helper()
+	c, err := New(conf, app)
+	if err != nil {
+		t.Fatalf("%s: %v", conf.Name, err)
+	}
+	app.mu.Lock()
+	app.c, app.entries, app.versions = c, map[tables.Key]string{}, nil
+	if app.news == nil {
+		app.news = make(chan struct{})
+	}
+	app.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	n := &testNode{Cluster: c, app: app, conf: conf, cancel: cancel, done: make(chan error, 1)}
+	go func() { n.done <- c.Run(ctx) }()
+	t.Cleanup(n.stop)
+	select {
+	case <-c.Ready():
+	case err := <-n.done:
+		n.done <- err
+		t.Fatalf("%s: %v", conf.Name, err)
+	}
+	return n
+}
+
+func (n *testNode) stop() {
+	n.cancel()
+	err := <-n.done
+	n.done <- err
+}
+
+// again starts a stopped node with what it left.
+func (n *testNode) again(t *testing.T) *testNode {
+	t.Helper()
+	return start(t, n.conf, n.app)
+}
+
+// testCluster starts n nodes that find each other.
+func testCluster(t *testing.T, n int, opts ...option) []*testNode {
+	t.Helper()
+	ips := make([]netip.Addr, n)
+	join := make([]string, n)
+	for i := range ips {
+		ips[i] = takeIP()
+		join[i] = ips[i].String()
+	}
+	nodes := make([]*testNode, n)
+	for i := range nodes {
+		conf := testConfig(fmt.Sprintf("lb%d", i+1), ips[i])
+		conf.BootstrapExpect, conf.RetryJoin = n, join
+		conf.DataDir = t.TempDir()
+		app := &testApp{}
+		for _, o := range opts {
+			o(&conf, app)
+		}
+		nodes[i] = start(t, conf, app)
+	}
+	return nodes
+}
+
+func testConfig(name string, ip netip.Addr) Config {
+	level := hclog.Off
+	if os.Getenv("REEVE_TEST_LOG") != "" {
+		level = hclog.LevelFromString(os.Getenv("REEVE_TEST_LOG"))
+	}
+	return Config{
+		Name: name, Bind: ip, Key: testKey, Build: "test", StabilizeAfter: 200 * time.Millisecond,
+		Logger: hclog.New(&hclog.LoggerOptions{Name: name, Level: level, Output: os.Stderr, TimeFormat: "05.000"}),
+	}
+}
+
+// leaderOf waits until all of the nodes agree on a leader, and returns it.
+func leaderOf(t *testing.T, nodes ...*testNode) *testNode {
+	t.Helper()
+	var leader *testNode
+	eventually(t, "a leader", nodes, func() bool {
+		leader = nil
+		name := ""
+		for _, n := range nodes {
+			l, ok := n.Leader()
+			if !ok || (name != "" && l != name) {
+				return false
+			}
+			name = l
+			if n.IsLeader() {
+				leader = n
+			}
+		}
+		return leader != nil && leader.conf.Name == name
+	})
+	return leader
+}
+
+// eventually waits for a condition that changes with leaders or members.
+func eventually(t *testing.T, what string, nodes []*testNode, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	any := make(chan struct{}, 1)
+	for _, n := range nodes {
+		lead, members := n.LeaderChanged(ctx), n.MembersChanged(ctx)
+		go func() {
+			for {
+				select {
+				case <-lead:
+				case <-members:
+				case <-ctx.Done():
+					return
+				}
+				wake(any)
+			}
+		}()
+	}
+	tick := time.NewTicker(20 * time.Millisecond) // for what is signalled by nothing
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-any:
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+func apply(t *testing.T, n *testNode, payload string) (ConfigVersion, []NodeReport) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	v, reports, err := n.Propose(ctx, Proposal{Payload: []byte(payload), Author: "test"})
+	if err != nil {
+		t.Fatalf("apply %q on %s: %v", payload, n.conf.Name, err)
+	}
+	return v, reports
+}

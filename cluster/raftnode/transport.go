@@ -1,0 +1,95 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// transport is Raft's network transport with a side door: requests of our own making can be put before this node's
+// Raft, and a leader can tell its followers at once how far the log is committed.
+type transport struct {
+	*raft.NetworkTransport
+
+	in   chan raft.RPC
+	done chan struct{}
+	once sync.Once
+	wg   sync.WaitGroup
+}
+
+const ioTimeout = 2 * time.Second
+
+func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, log hclog.Logger) *transport {
+	t := &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			ServerAddressProvider:   addrs,
+			Logger:                  log,
+			Stream:                  layer,
+			MaxPool:                 3,
+			Timeout:                 ioTimeout,
+			MsgpackUseNewTimeFormat: true,
+		}),
+		in:   make(chan raft.RPC),
+		done: make(chan struct{}),
+	}
+	t.wg.Add(1)
+	go func() {
+		defer t.wg.Done()
+		t.forward()
+	}()
+	return t
+}
+
+// forward passes on what came over the network.
+func (t *transport) forward() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			select {
+			case t.in <- rpc:
+			case <-t.done:
+				return
+			}
+		case <-t.done:
+			return
+		}
+	}
+}
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.in }
+
+// Close implements raft.WithClose.
+func (t *transport) Close() error {
+	t.once.Do(func() { close(t.done) })
+	err := t.NetworkTransport.Close()
+	t.NetworkTransport.CloseStreams()
+	t.wg.Wait()
+	return err
+}
+
+var errTransportClosed = errors.New("raft transport is closed")
+
+// inject puts a request before this node's own Raft and waits for the answer.
+func (t *transport) inject(ctx context.Context, command any) error {
+	resp := make(chan raft.RPCResponse, 1)
+	select {
+	case t.in <- raft.RPC{Command: command, RespChan: resp}:
+	case <-t.done:
+		return errTransportClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case r := <-resp:
+		return r.Error
+	case <-t.done:
+		return errTransportClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/reeve-lb/reeve/cluster/fsm"
+	"github.com/reeve-lb/reeve/cluster/tables"
+)
+
+// maxUntold bounds the changes that the program has not been told of. When it is slower than the log, they are dropped
+// and the whole contents told instead.
+const maxUntold = 1 << 16
+
+// maxTold bounds one call of BindingsApplied.
+const maxTold = 4096
+
+// teller tells the App what was applied, away from the goroutine that applies.
+type teller struct {
+	c          *Cluster
+	wakeTables chan struct{}
+	wakeConfig chan struct{}
+
+	mu      sync.Mutex
+	changes []tables.Change
+	reset   bool
+}
+
+func (t *teller) init(c *Cluster) {
+	t.c = c
+	t.wakeTables, t.wakeConfig = make(chan struct{}, 1), make(chan struct{}, 1)
+	t.restored()
+}
+
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// applied is called in log order by the goroutine that applies, before anything later is applied.
+func (t *teller) applied(_ uint64, r fsm.Result) {
+	switch {
+	case r.Type == fsm.TypeConfig && r.Err == nil:
+		wake(t.wakeConfig)
+	case len(r.Changes) > 0:
+		t.mu.Lock()
+		if !t.reset {
+			if t.changes = append(t.changes, r.Changes...); len(t.changes) > maxUntold {
+				t.changes, t.reset = nil, true
+			}
+		}
+		t.mu.Unlock()
+		wake(t.wakeTables)
+	}
+}
+
+// restored is called when the whole state was replaced.
+func (t *teller) restored() {
+	t.mu.Lock()
+	t.changes, t.reset = nil, true
+	t.mu.Unlock()
+	wake(t.wakeTables)
+	wake(t.wakeConfig)
+}
+
+// bindings tells of sticky entries until ctx ends.
+func (t *teller) bindings(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wakeTables:
+		}
+		for chunk := range slices.Chunk(t.take(), maxTold) {
+			if ctx.Err() != nil {
+				return nil
+			}
+			t.c.app.BindingsApplied(chunk)
+		}
+	}
+}
+
+// take returns what is untold. The state is read under the lock that applying needs, so nothing is lost:
+// entries applied before are in the contents, those after in changes; the one being applied may be in both.
+func (t *teller) take() (out []tables.Change) {
+	t.mu.Lock()
+	if !t.reset {
+		defer t.mu.Unlock()
+		out, t.changes = t.changes, nil
+		return out
+	}
+	t.mu.Unlock()
+	t.c.node.Read(func(s *fsm.State) {
+		t.mu.Lock()
+		t.changes, t.reset = nil, false
+		t.mu.Unlock()
+		out = append(out, tables.Change{Kind: tables.Reset})
+		for e := range s.Entries("") {
+			out = append(out, tables.Change{Kind: tables.Bound, Entry: e})
+		}
+	})
+	return out
+}
+
+// configs tells of versions until ctx ends: at first the newest, then each.
+func (t *teller) configs(ctx context.Context) error {
+	var told uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wakeConfig:
+		}
+		vs := t.c.History()
+		if told == 0 && len(vs) > 1 {
+			vs = vs[len(vs)-1:]
+		}
+		for _, v := range vs {
+			if v.Version > told && ctx.Err() == nil {
+				t.c.app.ConfigCommitted(v)
+				told = v.Version
+			}
+		}
+	}
+}
