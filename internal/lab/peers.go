@@ -66,6 +66,8 @@ func (h *Host) Capture(ctx context.Context, ifname, filter, display string, fiel
 	}
 	c.proc = h.Command(argv...)
 	c.proc.Stdout = c
+	// No settings of the user's, and its temporary file where it goes with the lab.
+	c.proc.Env = []string{"HOME=/run", "TMPDIR=/run", "XDG_CONFIG_HOME=/run"}
 	if err := c.proc.Start(); err != nil {
 		return nil, err
 	}
