@@ -139,7 +139,7 @@ func (s *step) configure(c Configure) {
 		s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
 		s.do(SetTimer{AdvertTick, s.nextAdvert})
 		if c.Addresses {
-			s.do(AddAddresses{s.deadline(), s.lifetime()})
+			s.do(Pet{s.lease, s.until}, AddAddresses{s.deadline(), s.lifetime()})
 		}
 	case faster:
 		s.waitForMaster()
