@@ -2,38 +2,443 @@ package lease
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+)
+
+const (
+	dialTimeout  = 400 * time.Millisecond
+	firstBackoff = 20 * time.Millisecond
+	lastBackoff  = 500 * time.Millisecond
+	// pollLeader bounds the wait for a leader to be known, should a signal be missed.
+	pollLeader = time.Second
+	// writeTimeout bounds a write to a peer that takes nothing.
+	writeTimeout = 2 * time.Second
 )
 
 // Client is a node's side: it stands for instances and tells what the cluster decided. All methods are safe for
 // concurrent use and none but Run blocks.
 type Client struct {
 	conf     Config
+	log      hclog.Logger
+	service  *Service
 	verdicts chan Verdict
+	box      *mailbox
+	wake     chan struct{} // capacity 1: the loop has to look again
+	dropped  atomic.Uint64
+
+	sendMu sync.Mutex // keeps the frames of a stream in the order in which they were made; taken before mu
+	buf    []byte
+
+	mu     sync.Mutex
+	h      *holder
+	conn   net.Conn // nil: no stream
+	leader Peer
+	heard  boottime.Time // last frame on conn
 }
 
-// New makes the two drivers of a node. Neither does anything before its Run.
+// New makes the two drivers of a node. Neither does anything before its Run; both Runs must go on at once.
 func New(conf Config) (*Client, *Service, error) {
-	return &Client{conf: conf, verdicts: make(chan Verdict)}, &Service{conf: conf}, nil
+	if conf.Logger == nil {
+		conf.Logger = hclog.NewNullLogger()
+	}
+	conf.TTL, conf.Renew, conf.Margin = orDefault(conf.TTL, DefaultTTL), orDefault(conf.Renew, DefaultRenew), orDefault(conf.Margin, DefaultMargin)
+	switch {
+	case conf.ID == "" || conf.Node == "" || len(conf.ID) > maxName || len(conf.Node) > maxName:
+		return nil, nil, errors.New("leases: a node needs an ID and a name of 1 to 255 bytes")
+	case conf.Log == nil || conf.Transport == nil:
+		return nil, nil, errors.New("leases: neither Log nor Transport may be nil")
+	case conf.TTL < 30*time.Millisecond || conf.Renew < 5*time.Millisecond || conf.Renew > conf.TTL/3:
+		return nil, nil, fmt.Errorf("leases: TTL %v with a renewal every %v: TTL is 30 ms at least and three renewals long", conf.TTL, conf.Renew)
+	case conf.TTL%time.Millisecond != 0:
+		return nil, nil, fmt.Errorf("leases: TTL %v is not in whole milliseconds", conf.TTL)
+	}
+	life := make([]byte, 8)
+	if _, err := rand.Read(life); err != nil {
+		return nil, nil, fmt.Errorf("leases: %w", err)
+	}
+	now := boottime.Now()
+	c := &Client{
+		conf: conf, log: conf.Logger, verdicts: make(chan Verdict), box: newMailbox(), wake: make(chan struct{}, 1),
+		h: newHolder(conf.Node, binary.BigEndian.Uint64(life)|1, conf.TTL, conf.Renew, now),
+	}
+	s := newService(conf, c)
+	c.service = s
+	return c, s, nil
 }
 
-// Run takes part until ctx ends. It closes the verdicts before it returns.
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// Run takes part until ctx ends. It closes the verdicts before it returns. It may be called once.
 func (c *Client) Run(ctx context.Context) error {
 	defer close(c.verdicts)
-	<-ctx.Done()
+	c.mu.Lock()
+	c.h.good = boottime.Now()
+	c.mu.Unlock()
+	var tasks sync.WaitGroup
+	tasks.Go(func() { c.deliver(ctx) })
+	tasks.Go(func() { c.connect(ctx) })
+	c.loop(ctx)
+	tasks.Wait()
 	return ctx.Err()
 }
 
-// Stand says, at first and after each change, how good this node's candidacy for the instance is.
-func (c *Client) Stand(instance string, cand Candidacy) {}
+// loop sends renewals and looks at what runs out.
+func (c *Client) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := boottime.Now()
+		c.mu.Lock()
+		c.h.expire(now)
+		send := c.conn != nil && !now.Before(c.h.due)
+		next := c.h.deadline()
+		if c.conn != nil {
+			next = min(next, c.h.due)
+		}
+		if c.conn != nil && now.Sub(c.heard) > 2*c.conf.TTL {
+			abort(c.conn) // its TCP may be dead without knowing; a new one finds a healed link faster
+			send = false
+		}
+		c.flush()
+		c.mu.Unlock()
+		if send {
+			c.renew()
+			continue
+		}
+		timer.Reset(min(next.Sub(now), c.conf.TTL))
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// flush hands the verdicts over; c.mu is held, so that they keep their order.
+func (c *Client) flush() {
+	c.box.put(c.h.out)
+	c.h.out = c.h.out[:0]
+}
+
+func (c *Client) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// renew sends a renewal. Its moment is taken before a byte is written.
+func (c *Client) renew() {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	c.mu.Lock()
+	conn := c.conn
+	if conn == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.buf = c.h.renewal(c.buf[:0], boottime.Now())
+	c.mu.Unlock()
+	c.write(conn, c.buf)
+}
+
+// write is called with sendMu held.
+func (c *Client) write(conn net.Conn, b []byte) {
+	err := conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if err == nil {
+		_, err = conn.Write(b)
+	}
+	if err != nil {
+		abort(conn) // the reader sees it and begins a new stream
+	}
+}
+
+// abort ends a connection at once: closing alone may wait for a peer to take the TLS farewell.
+func abort(conn net.Conn) { _ = conn.SetDeadline(time.Unix(1, 0)) }
+
+// deliver hands verdicts to their reader.
+func (c *Client) deliver(ctx context.Context) {
+	for {
+		v, ok := c.box.take()
+		if !ok {
+			select {
+			case <-c.box.wake:
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case c.verdicts <- v:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// connect keeps a stream to whoever leads.
+func (c *Client) connect(ctx context.Context) {
+	changed := c.conf.Log.Changed(ctx)
+	for ctx.Err() == nil {
+		leader, ok := c.knownLeader()
+		if !ok {
+			pause(ctx, changed, pollLeader)
+			continue
+		}
+		follow, cancel := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			defer cancel()
+			for follow.Err() == nil {
+				if now, ok := c.knownLeader(); ok && now.ID != leader.ID {
+					return
+				}
+				pause(follow, changed, pollLeader)
+			}
+		})
+		c.follow(follow, leader)
+		cancel()
+		watch.Wait()
+	}
+}
+
+func (c *Client) knownLeader() (Peer, bool) {
+	l := c.conf.Log.Leadership()
+	c.mu.Lock()
+	c.h.voters = len(l.Voters)
+	c.mu.Unlock()
+	return l.Leader, l.Leader.ID != ""
+}
+
+func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-t.C:
+	}
+}
+
+// follow dials the leader, again and again, and reads the stream, until ctx ends.
+func (c *Client) follow(ctx context.Context, leader Peer) {
+	backoff := firstBackoff
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := c.stream(ctx, leader)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > time.Second {
+			backoff = firstBackoff
+		}
+		c.log.Debug("stream to the leader ended", "leader", leader.Name, "error", err)
+		pause(ctx, nil, backoff)
+		backoff = min(2*backoff, lastBackoff)
+	}
+}
+
+func (c *Client) stream(ctx context.Context, leader Peer) error {
+	var conn net.Conn
+	if leader.ID == c.conf.ID {
+		var served sync.WaitGroup
+		defer served.Wait()
+		near, far := net.Pipe()
+		served.Go(func() { _ = c.service.Serve(ctx, Peer{ID: c.conf.ID, Name: c.conf.Node}, far) })
+		conn = near
+	} else {
+		var err error
+		dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		conn, err = c.conf.Transport.Dial(dctx, leader.ID)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("dial %s: %w", leader.ID, err)
+		}
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { abort(conn) })
+	defer stop()
+	c.attach(conn, leader)
+	defer c.detach()
+	return c.read(conn)
+}
+
+// attach begins a stream: hello, the words that the leader may have missed, a full renewal.
+func (c *Client) attach(conn net.Conn, leader Peer) {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	b := appendHello(nil, hello{peer: Peer{ID: c.conf.ID, Name: c.conf.Node}, address: c.conf.Address, life: c.h.life})
+	if words := c.service.recent(); len(words) > 0 {
+		b = appendWords(b, words)
+	}
+	c.mu.Lock()
+	now := boottime.Now()
+	c.conn, c.leader, c.heard = conn, leader, now
+	c.h.connected(now)
+	b = c.h.renewal(b, now)
+	c.mu.Unlock()
+	c.write(conn, b)
+	c.nudge()
+}
+
+func (c *Client) detach() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn = nil
+}
+
+func (c *Client) read(conn net.Conn) error {
+	r := frameReader{limit: maxFrame}
+	for {
+		kind, body, err := r.next(conn)
+		if err != nil {
+			return err
+		}
+		if err := c.frame(conn, kind, body); err != nil {
+			c.dropped.Add(1)
+			return err
+		}
+	}
+}
+
+// frame takes one frame from the leader.
+func (c *Client) frame(conn net.Conn, kind byte, body []byte) error {
+	switch kind {
+	case frameAsk:
+		round, _, err := decodePair(body)
+		if err != nil {
+			return err
+		}
+		c.confirm(conn, round)
+		return nil
+	case frameAnswer:
+		seq, gen, err := decodePair(body)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		now := boottime.Now()
+		c.heard = now
+		due, limit := c.h.due, c.h.deadline()
+		c.h.answered(seq, gen, now)
+		c.flush()
+		if c.h.due < due || c.h.deadline() < limit {
+			c.nudge()
+		}
+	case frameView:
+		v, err := decodeView(body)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.heard = boottime.Now()
+		c.h.viewed(v)
+	case frameResend:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.heard = boottime.Now()
+		c.h.resend(c.heard)
+		c.nudge()
+	default:
+		return fmt.Errorf("frame of kind %d from the leader: %w", kind, ErrProtocol)
+	}
+	return nil
+}
+
+// confirm tells the term. It is read after the round's question came: that is the point of it.
+func (c *Client) confirm(conn net.Conn, round uint64) {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	c.buf = appendPair(c.buf[:0], frameConfirm, round, c.conf.Log.Term())
+	c.write(conn, c.buf)
+}
+
+// forward hands guards' words on to the leader, if there is a stream; a later stream begins with them.
+func (c *Client) forward(words []Word) {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	c.mu.Lock()
+	conn, local := c.conn, c.leader.ID == c.conf.ID
+	c.mu.Unlock()
+	if conn != nil && !local {
+		c.write(conn, appendWords(nil, words))
+	}
+}
+
+// Stand says, at first and after each change, how good this node's candidacy for the instance is. Durations are sent
+// in milliseconds.
+func (c *Client) Stand(instance string, cand Candidacy) {
+	c.change(func(now boottime.Time) {
+		if err := c.h.stand(instance, cand, now); err != nil {
+			c.log.Error("can't stand for an instance", "instance", instance, "error", err, "limit", maxCandidacies)
+		}
+	})
+}
 
 // Withdraw ends the candidacy: the instance is no longer configured here. Its addresses must be off by then.
-func (c *Client) Withdraw(instance string) {}
+func (c *Client) Withdraw(instance string) {
+	c.change(func(now boottime.Time) { c.h.withdraw(instance, now) })
+}
 
-// Released gives the lease of that epoch back. Call it only after the addresses are off this machine.
-func (c *Client) Released(instance string, epoch uint64) {}
+// Released gives the lease of that epoch back. Call it only after the addresses are off this machine: after Yield, after
+// Lost, or by will.
+func (c *Client) Released(instance string, epoch uint64) {
+	c.change(func(now boottime.Time) { c.h.release(instance, epoch, now) })
+}
 
-// Verdicts delivers what the cluster decided. It is closed when Run ends.
+func (c *Client) change(f func(now boottime.Time)) {
+	c.mu.Lock()
+	f(boottime.Now())
+	c.flush()
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// Verdicts delivers what the cluster decided. It is closed when Run ends. A slow reader misses no Granted, Lost or Yield that
+// still means something; what a later one overtook is left out.
 func (c *Client) Verdicts() <-chan Verdict { return c.verdicts }
 
-// Status tells who holds what and who stands for it.
-func (c *Client) Status() Status { return Status{} }
+// Status tells who holds what and who stands for it, as the leader told last.
+func (c *Client) Status() Status {
+	records := c.conf.Log.Records()
+	now := boottime.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := Status{Quorum: c.h.quorum == Quorum, Dropped: c.dropped.Load() + c.service.dropped.Load()}
+	if st.Quorum {
+		st.Leader = c.leader.Name
+	}
+	if !st.Quorum || c.h.view == nil {
+		for _, r := range records {
+			st.Leases = append(st.Leases, LeaseStatus{Instance: r.Instance, Holder: r.Holder, Epoch: r.Epoch})
+		}
+		return st
+	}
+	for _, l := range c.h.view.leases {
+		s := LeaseStatus{Instance: l.Instance, Holder: l.Holder, Epoch: l.Epoch, Yielding: l.yield, Candidates: append([]CandidateStatus(nil), l.candidates...)}
+		if o := c.h.at[l.Instance]; o != nil && o.held != 0 && now.Before(o.expiry) {
+			s.Mine, s.Expiry = true, o.expiry
+		}
+		st.Leases = append(st.Leases, s)
+	}
+	return st
+}

@@ -16,7 +16,6 @@ import (
 //	ask      leader -> node   a round: tell your term
 //	view     leader -> node   all leases and candidates; valid for the answers that follow
 //	answer   leader -> node   the renewal of that number is answered
-//	nudge    leader -> node   renew now
 //	resend   leader -> node   send a full
 //	heard    node -> guard
 const (
@@ -28,7 +27,6 @@ const (
 	frameAsk
 	frameView
 	frameAnswer
-	frameNudge
 	frameResend
 	frameHeard
 )
@@ -114,7 +112,7 @@ func (r *frameReader) buffered() bool {
 		return false
 	}
 	h := r.buf[r.begin:]
-	return have >= int(h[0])<<16|int(h[1])<<8|int(h[2])+frameHead-1
+	return have >= (int(h[0])<<16|int(h[1])<<8|int(h[2]))+frameHead-1
 }
 
 func appendWords(b []byte, words []Word) []byte {

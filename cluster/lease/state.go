@@ -136,11 +136,15 @@ func decodeRecords(b []byte, version byte) ([]Record, error) {
 	n := d.count(maxRecords, 12)
 	out := make([]Record, 0, n)
 	for range n {
-		r := Record{Instance: d.string(), Holder: d.string(), Life: d.uint64(), Epoch: d.uvarint(), TTL: d.millis()}
-		if r.Instance == "" {
-			d.fail()
-		}
-		out = append(out, r)
+		out = append(out, d.record())
 	}
 	return out, d.end()
+}
+
+func (d *decoder) record() Record {
+	r := Record{Instance: d.string(), Holder: d.string(), Life: d.uint64(), Epoch: d.uvarint(), TTL: d.millis()}
+	if r.Instance == "" {
+		d.fail()
+	}
+	return r
 }
