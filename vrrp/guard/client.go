@@ -59,6 +59,8 @@ type Client struct {
 	unsaid  bool            // the blob too
 	closing bool
 	buf     []byte
+	try     func(uintptr) // sendTo
+	fail    error         // of the last try
 
 	pid                   atomic.Int64
 	starts, held, removed atomic.Uint64
@@ -67,6 +69,19 @@ type Client struct {
 // Start starts a guard and returns when it is ready. ctx bounds the starting only; the guard is watched, and started
 // again when it dies, until Close.
 func Start(ctx context.Context, o Options) (*Client, error) {
+	c := newClient(o)
+	sock, pid, err := launch(ctx, c.o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.adopt(sock, pid); err != nil {
+		return nil, err
+	}
+	c.begin()
+	return c, nil
+}
+
+func newClient(o Options) *Client {
 	if o.Exe == "" {
 		o.Exe = "/proc/self/exe"
 	}
@@ -77,17 +92,15 @@ func Start(ctx context.Context, o Options) (*Client, error) {
 		o: o, log: o.Logger, done: make(chan struct{}), kick: make(chan struct{}, 1),
 		holding: map[string]Holding{}, pending: map[string]bool{},
 	}
-	sock, pid, err := launch(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.adopt(sock, pid); err != nil {
-		return nil, err
-	}
+	c.try = c.sendTo
+	return c
+}
+
+// begin starts the goroutines that Close waits for.
+func (c *Client) begin() {
 	life, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	go c.supervise(life)
-	return c, nil
 }
 
 // Pet tells the guard that the instance has its addresses on until h.Expiry. Call it before the addresses go on and at
@@ -139,7 +152,8 @@ func (c *Client) Close() error {
 		c.closing = true
 		if c.sock != nil {
 			c.flush()
-			_ = c.send(header(c.buf, kindBye)) // a full socket: end of file then says the same, only louder
+			c.buf = header(c.buf, kindBye)
+			c.send() // a full socket: end of file then says the same, only louder
 		}
 		c.disown()
 	}
@@ -208,7 +222,7 @@ func (c *Client) deliver(instance string) bool {
 		c.log.Error("guard can't be told of an instance", "instance", instance, "error", err)
 		return true
 	}
-	return c.send(c.buf)
+	return c.send()
 }
 
 // flush offers what is pending until the socket is full. c.mu is held.
@@ -225,7 +239,7 @@ func (c *Client) flush() {
 	}
 	if c.unsaid {
 		c.buf = appendSay(c.buf, c.blob)
-		if c.unsaid = !c.send(c.buf); c.unsaid {
+		if c.unsaid = !c.send(); c.unsaid {
 			c.wake()
 		}
 	}
@@ -239,14 +253,16 @@ func (c *Client) wake() {
 }
 
 // send tries once, without waiting. A dead socket is the reader's to notice: the next guard is told everything anew.
-func (c *Client) send(b []byte) bool {
-	var err error
-	cerr := c.raw.Control(func(fd uintptr) {
-		err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
-	})
-	if cerr == nil && err == nil {
+// The closure is made once, not for each pet: c.fail carries what it finds, c.buf what it sends.
+func (c *Client) send() bool {
+	err := c.raw.Control(c.try)
+	if err == nil && c.fail == nil {
 		return true
 	}
 	c.held.Add(1)
 	return false
+}
+
+func (c *Client) sendTo(fd uintptr) {
+	c.fail = unix.Sendto(int(fd), c.buf, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
 }

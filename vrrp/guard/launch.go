@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"syscall"
@@ -58,7 +59,9 @@ func launchOn(ctx context.Context, o Options, ours, theirs *os.File) (int, error
 	cmd.Args[0] = os.Args[0] // rather than /proc/self/exe, for ps
 	cmd.Env = processEnv(stageLaunch)
 	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Stderr = o.Stderr
+	if o.Stderr != nil {
+		cmd.Stderr = o.Stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
 		return 0, fmt.Errorf("start guard: %w", err)
@@ -86,6 +89,9 @@ func launchOn(ctx context.Context, o Options, ours, theirs *os.File) (int, error
 
 // relaunch is the first of the two starts: it starts the second and ends, which makes the second nobody's child.
 func relaunch(fd int) error {
+	// What the agent inherited without asking (a supervisor's pipe, a lock) is not the guard's to keep open. Before Linux
+	// 5.11 it does.
+	_ = unix.CloseRange(uint(fd)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)

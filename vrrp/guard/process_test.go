@@ -247,6 +247,15 @@ func TestGuardIsNoChild(t *testing.T) {
 	if parent == s.agent.Pid() || session != s.guard || pgrp != s.guard || tty != 0 {
 		t.Errorf("parent %d (agent %d), session %d, group %d, tty %d", parent, s.agent.Pid(), session, pgrp, tty)
 	}
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.guard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", s.guard, fd.Name())); strings.HasPrefix(target, "pipe:") {
+			t.Errorf("descriptor %s is %s: whoever reads there waits for the guard", fd.Name(), target)
+		}
+	}
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.guard))
 	score, _ := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", s.guard))
 	t.Logf("comm %q, nice %d, oom_score_adj %s", bytes.TrimSpace(comm), nice, bytes.TrimSpace(score))
