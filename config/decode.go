@@ -2,6 +2,8 @@ package config
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -48,6 +50,7 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 	d.dialect = dialect
 	for _, n := range nodes {
 		normalize(&n)
+		d.torn(n)
 		switch n.Def.Name {
 		case "global":
 			d.global(n)
@@ -63,6 +66,39 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 			d.instance(n)
 		default:
 			d.nodeSetting(n)
+		}
+	}
+}
+
+// torn notes what lines that were not understood may have said, so that it is not called missing.
+func (d *decoder) torn(n tree.Node) {
+	kinds := []string{n.Def.Name}
+	if n.Def.Name == "listen" {
+		kinds = []string{"frontend", "backend"}
+	}
+	d.tornIn(n, kinds, name(n))
+}
+
+func (d *decoder) tornIn(n tree.Node, kinds []string, name string) {
+	for _, k := range n.Kids {
+		if len(k.Torn) > 0 && k.Def != nil && k.Def.Sub == "" { // surplus words of a line: words of this scope perhaps
+			n.Torn = append(slices.Clip(n.Torn), k.Torn...)
+		} else {
+			d.tornIn(k, kinds, name)
+		}
+	}
+	if n.Def == nil {
+		return
+	}
+	for _, t := range n.Torn {
+		for _, w := range words.In(n.Def.Sub) {
+			condition := strings.HasPrefix(t, "@") || strings.HasPrefix(t, "$") || strings.HasPrefix(t, "~")
+			if !condition && t != w.Name && words.Nearest(t, []string{w.Name}) == "" {
+				continue
+			}
+			for _, kind := range kinds {
+				d.broken[brokenKey(kind, name, w.Name)] = true
+			}
 		}
 	}
 }

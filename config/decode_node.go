@@ -111,7 +111,7 @@ func (d *decoder) instanceOverride(n tree.Node) InstanceOverride {
 				d.interfaceName(k.Args[0])
 			}
 		case "devs":
-			o.Devs = texts(k.Args)
+			o.Devs = append([]string{}, texts(k.Args)...)
 			for _, w := range k.Args {
 				if w.Text != "" {
 					d.interfaceName(w)

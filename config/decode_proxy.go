@@ -12,13 +12,14 @@ import (
 
 // proxyState is a proxy while its section is read; a side that the section has not is nil.
 type proxyState struct {
+	name  string // "": a defaults section
 	front *proxy.Frontend
 	back  *proxy.Backend
 	more  *backendState
 }
 
 func newProxyState(kind, name string, pos source.Pos) proxyState {
-	var p proxyState
+	p := proxyState{name: name}
 	if kind != "backend" {
 		p.front = &proxy.Frontend{Name: name, Pos: pos}
 		p.front.Mode = proxy.TCP
@@ -192,7 +193,11 @@ func (d *decoder) commonLine(p proxyState, k tree.Node) {
 		for i, c := range commons {
 			targets[i] = c
 		}
-		d.scalar(k, targets...)
+		if !d.scalar(k, targets...) {
+			for _, kind := range []string{"frontend", "backend"} {
+				d.broken[brokenKey(kind, p.name, k.Def.Name)] = true
+			}
+		}
 	}
 }
 

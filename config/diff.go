@@ -163,7 +163,7 @@ func (d *differ) maps(path string, a, b reflect.Value) {
 	slices.Sort(keys)
 	for _, k := range slices.Compact(keys) {
 		key := reflect.ValueOf(k)
-		d.one(path+" "+k, a.MapIndex(key), b.MapIndex(key))
+		d.one(singular(path)+" "+k, a.MapIndex(key), b.MapIndex(key))
 	}
 }
 

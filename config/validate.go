@@ -240,17 +240,20 @@ func (v *validator) timeouts() {
 		}
 		all = append(all, missing{kind, name, at, words})
 	}
+	broken := func(kind, name, word string) bool {
+		return v.isBroken(kind, name, "timeout "+word) || v.isBroken(kind, "", "timeout "+word) // "": in defaults
+	}
 	for _, f := range v.doc.Proxy.Frontends {
-		if f.Timeouts.Client == 0 {
+		if f.Timeouts.Client == 0 && !broken("frontend", f.Name, "client") {
 			add("frontend", f.Name, f.Pos, "client")
 		}
 	}
 	for _, b := range v.doc.Proxy.Backends {
 		var ws []string
-		if b.Timeouts.Connect == 0 {
+		if b.Timeouts.Connect == 0 && !broken("backend", b.Name, "connect") {
 			ws = append(ws, "connect")
 		}
-		if b.Timeouts.Server == 0 {
+		if b.Timeouts.Server == 0 && !broken("backend", b.Name, "server") {
 			ws = append(ws, "server")
 		}
 		add("backend", b.Name, b.Pos, ws...)

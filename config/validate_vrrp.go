@@ -120,7 +120,7 @@ func (v *validator) router(in *vrrp.Instance, seen map[string]*vrrp.Instance) {
 	seen[k] = in
 }
 
-// carried: an address is carried once.
+// carried: an address that is carried twice is there for as long as the first of the two wants.
 func (v *validator) carried(in *vrrp.Instance, seen map[string]source.Pos) {
 	for _, a := range addresses(in) {
 		dev := a.Dev
@@ -132,7 +132,7 @@ func (v *validator) carried(in *vrrp.Instance, seen map[string]source.Pos) {
 			continue
 		}
 		if first, ok := seen[k]; ok {
-			v.ps.Errorf(a.Pos, "", "%s is carried already at %s", a.Prefix.Addr(), first)
+			v.ps.Warnf(a.Pos, "", "%s is carried already at %s", a.Prefix.Addr(), first)
 			continue
 		}
 		seen[k] = a.Pos

@@ -71,7 +71,7 @@ func (w writer) set(name string, v cty.Value) {
 
 func (w writer) text(name, s string) { w.set(name, cty.StringVal(s)) }
 
-// list writes lines, one below the other when there are several.
+// list writes lines, one below the other when they are long; forced writes an empty list too.
 func (w writer) list(name string, lines []string) {
 	if len(lines) == 0 {
 		return
@@ -84,12 +84,14 @@ func (w writer) forced(name string, lines []string) {
 		w, name = w.group(first), second
 	}
 	name = strings.NewReplacer("-", "_", " ", "_").Replace(name)
-	if len(lines) < 2 {
-		vals := cty.ListValEmpty(cty.String)
-		if len(lines) == 1 {
-			vals = cty.ListVal([]cty.Value{cty.StringVal(lines[0])})
-		}
-		w.body.SetAttributeValue(name, vals)
+	length := 0
+	vals := make([]cty.Value, len(lines))
+	for i, l := range lines {
+		length += len(l) + 4
+		vals[i] = cty.StringVal(l)
+	}
+	if len(lines) < 2 || length < 80 {
+		w.body.SetAttributeValue(name, cty.TupleVal(vals))
 		return
 	}
 	toks := hclwrite.Tokens{{Type: hclsyntax.TokenOBrack, Bytes: []byte("[")}, newline}

@@ -132,10 +132,15 @@ func surplus(ws []tree.Word, ps *source.Problems) {
 
 func (r *reader) keyword(ws []tree.Word) {
 	n, ok := Keyword(words.HAProxy, r.scope, ws, &r.ps)
-	if ok && len(r.sections) > 0 {
-		s := &r.sections[len(r.sections)-1]
-		s.Kids = append(s.Kids, n)
+	if len(r.sections) == 0 {
+		return
 	}
+	s := &r.sections[len(r.sections)-1]
+	if !ok {
+		s.Torn = append(s.Torn, ws[0].Text)
+		return
+	}
+	s.Kids = append(s.Kids, n)
 }
 
 // Keyword makes a node of one line of a section.

@@ -125,6 +125,7 @@ func (r *reader) block(scope string, b *hclsyntax.Block) []tree.Node {
 			return nil
 		}
 		n.Kids = r.body(def.Sub, b.Body)
+		n.Torn = torn(b.Body, n.Kids)
 	case def.Type == words.Line && def.Sub != "":
 		if !r.labels(&n, b) || !r.lineBlock(&n, b.Body) {
 			return nil
@@ -134,6 +135,29 @@ func (r *reader) block(scope string, b *hclsyntax.Block) []tree.Node {
 		return nil
 	}
 	return []tree.Node{n}
+}
+
+// torn are the attributes and blocks of a body of which nothing is among its nodes.
+func torn(b *hclsyntax.Body, kids []tree.Node) []string {
+	var out []string
+	for _, it := range items(b) {
+		name := ""
+		if it.attr != nil {
+			name = it.attr.Name
+		} else {
+			name = it.block.Type
+		}
+		if !slices.ContainsFunc(kids, func(n tree.Node) bool { return sameWord(n.Def.Name, name) }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// sameWord: one spelling of a word begins with the other (timeout is the block of `timeout connect`).
+func sameWord(def, name string) bool {
+	plain := strings.NewReplacer("-", "_", " ", "_")
+	return strings.HasPrefix(plain.Replace(def), plain.Replace(name))
 }
 
 // labels takes the names in front of the brace.

@@ -51,6 +51,8 @@ func (r *reader) block(scope string, opener *tree.Node) []tree.Node {
 		default:
 			if n, ok := r.keyword(scope, p); ok {
 				nodes = append(nodes, n)
+			} else if opener != nil {
+				opener.Torn = append(opener.Torn, p.words[0].Text)
 			}
 		}
 	}
@@ -236,6 +238,9 @@ func (r *reader) line(n tree.Node, p piece) (tree.Node, bool) {
 	if len(n.Args) > want {
 		r.ps.Errorf(n.Args[want].Pos, "one keyword per line", "surplus word %s after %s", tree.Quote(n.Args[want].Text),
 			tree.Quote(n.Def.Name))
+		for _, w := range n.Args[want:] {
+			n.Torn = append(n.Torn, w.Text)
+		}
 		n.Args = n.Args[:want]
 	}
 	return n, true

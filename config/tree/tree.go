@@ -23,8 +23,9 @@ type Node struct {
 	Pos   source.Pos
 	Args  []Word
 	Kids  []Node
-	No    bool // negated: `no option ...`, or false in HCL
-	Shell bool // of a Script: Args[0] is a line that may need a shell; else Args is the command word by word
+	Torn  []string // first words of lines that were not understood and are not among Kids
+	No    bool     // negated: `no option ...`, or false in HCL
+	Shell bool     // of a Script: Args[0] is a line that may need a shell; else Args is the command word by word
 }
 
 // Quote shows a word in a message, shortened.

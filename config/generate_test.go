@@ -1,0 +1,292 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/reeve-lb/reeve/check"
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// The generators below make Documents as readers make them, with everything in them that a Document can hold.
+
+var (
+	genName  = rapid.StringMatching(`[a-z][a-zA-Z0-9_.:-]{0,8}`)
+	genHost  = rapid.StringMatching(`[a-z][a-z0-9]{0,5}(\.[a-z]{1,4})?`)
+	genWord  = rapid.StringMatching(`[ -~äß\t]{0,11}[!-~ä]`) // ends in no blank, is never empty
+	genText  = rapid.SampledFrom([]string{"x", "a b", `q"u`, `it's`, `b\s`, "#1", "$HOME", "${x}", "%{y}", "a\nb", "ä", `'"\`, "\r\n"})
+	genIface = rapid.StringMatching(`[a-z]{1,4}[0-9]{0,3}`)
+)
+
+func str(t *rapid.T, label string) string {
+	if rapid.Bool().Draw(t, label+" odd") {
+		return genText.Draw(t, label)
+	}
+	return genWord.Draw(t, label)
+}
+
+func maybe[T any](t *rapid.T, label string, f func() T) T {
+	var zero T
+	if rapid.Bool().Draw(t, label+"?") {
+		return f()
+	}
+	return zero
+}
+
+func num(t *rapid.T, label string, lo, hi int) int { return rapid.IntRange(lo, hi).Draw(t, label) }
+
+func millis(t *rapid.T, label string) time.Duration {
+	return time.Duration(num(t, label, 0, 1<<31-1)) * time.Millisecond
+}
+
+func seconds(t *rapid.T, label string, lo, hi int) time.Duration {
+	return time.Duration(num(t, label, lo, hi)) * time.Second
+}
+
+func list[T any](t *rapid.T, label string, most int, f func(i int) T) []T {
+	var out []T
+	for i := range num(t, label+" count", 0, most) {
+		out = append(out, f(i))
+	}
+	return out
+}
+
+func addr4(t *rapid.T, label string) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(num(t, label+" a", 1, 223)), byte(num(t, label+" b", 0, 255)), 0, byte(num(t, label+" d", 1, 254))})
+}
+
+var genDocument = rapid.Custom(func(t *rapid.T) Document {
+	d := emptyDocument()
+	d.Proxy.Global = genGlobal(t)
+	d.Proxy.Backends = list(t, "backends", 3, func(i int) proxy.Backend { return genBackend(t, i, &d) })
+	d.Proxy.Frontends = list(t, "frontends", 3, func(i int) proxy.Frontend { return genFrontend(t, i, &d) })
+	d.VRRP.Global = genVRRPGlobal(t)
+	d.VRRP.Scripts = list(t, "scripts", 2, func(i int) vrrp.Script { return genScript(t, i) })
+	d.VRRP.Instances = list(t, "instances", 2, func(i int) vrrp.Instance { return genInstance(t, i, len(d.VRRP.Scripts)) })
+	for i := range num(t, "nodes", 0, 2) {
+		d.Nodes[fmt.Sprintf("lb%d", i)] = genOverride(t, &d)
+	}
+	return d
+})
+
+func genGlobal(t *rapid.T) proxy.Global {
+	return proxy.Global{
+		MaxConn:      num(t, "maxconn", 0, 1<<31-1),
+		NbThread:     num(t, "nbthread", 0, 256),
+		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
+		SpreadChecks: num(t, "spread", 0, 50),
+		HardStop:     millis(t, "hard stop"),
+		Daemon:       rapid.Bool().Draw(t, "daemon"),
+		User:         maybe(t, "user", func() string { return str(t, "user") }),
+		StatsSocket:  maybe(t, "socket", func() string { return str(t, "socket") }),
+	}
+}
+
+func genLog(t *rapid.T) proxy.LogTarget {
+	l := proxy.LogTarget{
+		Address:  rapid.SampledFrom([]string{"/dev/log", "stdout", "127.0.0.1:514", "[::1]:5140", "log.example:514", "/a b"}).Draw(t, "address"),
+		Len:      rapid.SampledFrom([]int{1024, 80, 65535}).Draw(t, "len"),
+		Format:   rapid.SampledFrom(logFormats).Draw(t, "format"),
+		Facility: rapid.SampledFrom(facilities).Draw(t, "facility"),
+	}
+	if l.MaxLevel = rapid.SampledFrom(append([]string{""}, levels...)).Draw(t, "max"); l.MaxLevel != "" {
+		l.MinLevel = rapid.SampledFrom(append([]string{""}, levels...)).Draw(t, "min")
+	}
+	return l
+}
+
+func genCommon(t *rapid.T, front bool, global []proxy.LogTarget) proxy.Common {
+	c := proxy.Common{Mode: proxy.HTTP}
+	c.ConnMode = rapid.SampledFrom([]proxy.ConnMode{proxy.KeepAlive, proxy.ServerClose, proxy.Close}).Draw(t, "conn")
+	c.Log = list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) })
+	if rapid.Bool().Draw(t, "log global") {
+		c.Log = global
+	}
+	c.Timeouts = proxy.Timeouts{HTTPRequest: millis(t, "request"), HTTPKeepAlive: millis(t, "keep"), Tarpit: millis(t, "tarpit")}
+	if front {
+		c.Timeouts.Client, c.Timeouts.ClientFin = millis(t, "client"), millis(t, "fin")
+		c.LogFormat = rapid.SampledFrom([]proxy.LogFormat{proxy.LogBasic, proxy.LogTCP, proxy.LogHTTP}).Draw(t, "format")
+		c.DontLogNull = rapid.Bool().Draw(t, "null")
+	} else {
+		c.Timeouts.Connect, c.Timeouts.Server, c.Timeouts.Queue = millis(t, "connect"), millis(t, "server"), millis(t, "queue")
+		c.Timeouts.Check, c.Timeouts.Tunnel, c.Timeouts.ServerFin = millis(t, "check"), millis(t, "tunnel"), millis(t, "sfin")
+	}
+	c.ForwardFor = maybe(t, "forwardfor", func() *proxy.ForwardFor {
+		f := &proxy.ForwardFor{Header: rapid.SampledFrom([]string{"X-Forwarded-For", "X-Client"}).Draw(t, "header"), IfNone: rapid.Bool().Draw(t, "none")}
+		f.Except = maybe(t, "except", func() netip.Prefix { return netip.PrefixFrom(addr4(t, "except"), num(t, "bits", 0, 32)).Masked() })
+		return f
+	})
+	c.Stats = maybe(t, "stats", func() *proxy.Stats {
+		return &proxy.Stats{URI: "/" + genName.Draw(t, "uri"), Realm: str(t, "realm"), Refresh: seconds(t, "refresh", 0, 3600),
+			Auth: list(t, "auth", 2, func(int) proxy.UserPassword {
+				return proxy.UserPassword{User: genHost.Draw(t, "user"), Password: str(t, "password")}
+			})}
+	})
+	return c
+}
+
+func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
+	f := proxy.Frontend{Name: fmt.Sprintf("f%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, true, d.Proxy.Global.Log)}
+	f.Binds = list(t, "binds", 2, func(j int) proxy.Bind {
+		ip := rapid.SampledFrom([]string{"0.0.0.0", "::", "10.0.0.1", "2001:db8::1"}).Draw(t, "ip")
+		return proxy.Bind{Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
+			Name: maybe(t, "name", func() string { return str(t, "bind name") })}
+	})
+	f.MaxConn = num(t, "maxconn", 0, 1000)
+	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
+		return proxy.ACL{Name: fmt.Sprintf("a%d", j), Criterion: "path_beg", Fold: rapid.Bool().Draw(t, "fold"),
+			Values: list(t, "values", 3, func(int) string { return str(t, "value") })}
+	})
+	if len(d.Proxy.Backends) == 0 {
+		return f
+	}
+	pick := func(label string) string { return rapid.SampledFrom(d.Proxy.Backends).Draw(t, label).Name }
+	f.DefaultBackend = maybe(t, "default", func() string { return pick("default") })
+	f.UseBackend = list(t, "rules", 2, func(int) proxy.UseBackend {
+		u := proxy.UseBackend{Backend: pick("rule")}
+		if len(f.ACLs) > 0 && rapid.Bool().Draw(t, "cond") {
+			u.Cond = &proxy.Condition{Unless: rapid.Bool().Draw(t, "unless")}
+			for range num(t, "any", 1, 3) {
+				and := []proxy.Term{}
+				for range num(t, "and", 1, 3) {
+					and = append(and, proxy.Term{ACL: rapid.SampledFrom(f.ACLs).Draw(t, "acl").Name, Not: rapid.Bool().Draw(t, "not")})
+				}
+				u.Cond.Any = append(u.Cond.Any, and)
+			}
+		}
+		return u
+	})
+	return f
+}
+
+func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
+	b := proxy.Backend{Name: fmt.Sprintf("b%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, false, d.Proxy.Global.Log)}
+	b.Balance = rapid.SampledFrom([]proxy.Algorithm{proxy.RoundRobin, proxy.Source}).Draw(t, "balance")
+	b.Retries, b.Redispatch = num(t, "retries", 0, 10), num(t, "redispatch", -3, 3)
+	b.Cookie = maybe(t, "cookie", func() *proxy.Cookie {
+		return &proxy.Cookie{Name: str(t, "cookie"), Indirect: rapid.Bool().Draw(t, "indirect"), NoCache: rapid.Bool().Draw(t, "nocache")}
+	})
+	b.StickTable = maybe(t, "table", func() *proxy.StickTable {
+		return &proxy.StickTable{Type: "ip", Size: num(t, "size", 1, 1<<31-1), Expire: millis(t, "expire")}
+	})
+	if b.StickTable != nil {
+		b.Stick = list(t, "stick", 2, func(int) proxy.StickRule {
+			return proxy.StickRule{On: "src", Table: maybe(t, "own", func() string { return b.Name })}
+		})
+	}
+	http := maybe(t, "http", func() *httpCheck {
+		return &httpCheck{method: "GET", uri: "/" + genName.Draw(t, "uri"), version: "HTTP/1.1", host: maybe(t, "host", func() string { return genHost.Draw(t, "host") })}
+	})
+	state := backendState{http: http}
+	b.Servers = list(t, "servers", 3, func(j int) proxy.Server {
+		s := proxy.Server{Name: fmt.Sprintf("s%d%s", j, genText.Draw(t, "name")), Address: fmt.Sprintf("10.0.0.%d:%d", j, num(t, "port", 1, 65535)),
+			Weight: num(t, "weight", 0, 256), Cookie: maybe(t, "value", func() string { return str(t, "value") }),
+			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup")}
+		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check")})
+		return s
+	})
+	state.checks(&b, d.Proxy.Global.SpreadChecks, d.Checks)
+	return b
+}
+
+func genCheck(t *rapid.T) check.Config {
+	c := defaultCheck()
+	c.Inter, c.FastInter, c.DownInter = millis(t, "inter")+time.Millisecond, millis(t, "fast"), millis(t, "down")
+	c.Inter = min(c.Inter, maxTime)
+	c.Rise, c.Fall, c.Port = num(t, "rise", 1, 100), num(t, "fall", 1, 100), num(t, "port", 0, 65535)
+	c.Address = maybe(t, "addr", func() string { return addr4(t, "check").String() })
+	return c
+}
+
+func genVRRPGlobal(t *rapid.T) vrrp.Global {
+	g := defaultVRRPGlobal()
+	g.RouterID = maybe(t, "router", func() string { return str(t, "router") })
+	g.SkipCheckAdvAddr, g.Strict = rapid.Bool().Draw(t, "skip"), rapid.Bool().Draw(t, "strict")
+	g.GarpMasterDelay, g.GarpMasterRepeat = seconds(t, "delay", 0, 100), num(t, "repeat", 1, 255)
+	g.GarpInterval = time.Duration(num(t, "interval", 0, 4_294_000_000)) * time.Microsecond
+	g.ScriptUser = maybe(t, "script user", func() string { return genHost.Draw(t, "u") + ":" + genHost.Draw(t, "g") })
+	g.NotificationEmail = list(t, "mail", 3, func(int) string { return str(t, "mail") })
+	g.SMTPServer = maybe(t, "smtp", func() string { return "mail.example 25" })
+	return g
+}
+
+func genArgv(t *rapid.T, label string) []string {
+	return maybe(t, label, func() []string {
+		return append([]string{"/bin/" + genHost.Draw(t, label)}, list(t, label, 2, func(int) string { return str(t, label) })...)
+	})
+}
+
+func genScript(t *rapid.T, i int) vrrp.Script {
+	s := vrrp.Script{Name: fmt.Sprintf("chk%d%s", i, genText.Draw(t, "name")), Interval: seconds(t, "interval", 1, 100), Timeout: seconds(t, "timeout", 1, 100),
+		Weight: num(t, "weight", -253, 253), Reverse: rapid.Bool().Draw(t, "reverse"), Rise: num(t, "rise", 1, 9), Fall: num(t, "fall", 1, 9),
+		User: maybe(t, "user", func() string { return genHost.Draw(t, "u") }), InitFail: rapid.Bool().Draw(t, "init")}
+	if s.Command = genArgv(t, "script"); s.Command == nil {
+		s.Shell = str(t, "shell")
+	}
+	return s
+}
+
+func genAddress(t *rapid.T) vrrp.Address {
+	return vrrp.Address{Prefix: netip.PrefixFrom(addr4(t, "vip"), num(t, "bits", 1, 32)), Dev: maybe(t, "dev", func() string { return genIface.Draw(t, "dev") }),
+		Scope: rapid.SampledFrom([]string{"", "link", "7"}).Draw(t, "scope"), Label: maybe(t, "label", func() string { return genIface.Draw(t, "l") + ":1" }),
+		Broadcast: rapid.SampledFrom([]string{"", "+", "-", "10.0.0.255"}).Draw(t, "brd")}
+}
+
+func genTrackInterface(t *rapid.T) vrrp.TrackInterface {
+	return vrrp.TrackInterface{Name: genIface.Draw(t, "if"), Weight: num(t, "weight", -253, 253), Reverse: rapid.Bool().Draw(t, "reverse")}
+}
+
+func genInstance(t *rapid.T, i, scripts int) vrrp.Instance {
+	in := defaultInstance(fmt.Sprintf("VI_%d%s", i, genText.Draw(t, "name")))
+	in.State = rapid.SampledFrom([]string{"", "MASTER", "BACKUP"}).Draw(t, "state")
+	in.Interface = genIface.Draw(t, "interface")
+	in.VirtualRouterID, in.Priority = i+1, num(t, "priority", 1, 255)
+	in.AdvertInt = seconds(t, "advert", 1, 255)
+	if rapid.Bool().Draw(t, "auth") {
+		in.AuthType, in.AuthPass = vrrp.AuthPass, rapid.StringMatching(`[!-~]{1,8}`).Draw(t, "pass")
+	}
+	in.McastSrcIP = maybe(t, "src", func() netip.Addr { return addr4(t, "src") })
+	in.NoPreempt, in.PreemptDelay = rapid.Bool().Draw(t, "nopreempt"), seconds(t, "preempt", 0, 1000)
+	in.Addresses = list(t, "vips", 3, func(int) vrrp.Address { return genAddress(t) })
+	in.Excluded = list(t, "excluded", 2, func(int) vrrp.Address { return genAddress(t) })
+	if scripts > 0 {
+		in.TrackInterfaces = list(t, "tracks", 2, func(int) vrrp.TrackInterface { return genTrackInterface(t) })
+	}
+	in.Garp.MasterDelay = maybe(t, "garp", func() *time.Duration { return new(seconds(t, "delay", 0, 9)) })
+	in.Garp.RefreshRepeat = maybe(t, "refresh", func() *int { return new(num(t, "repeat", 1, 9)) })
+	in.NotifyMaster, in.NotifyBackup, in.Notify = genArgv(t, "master"), genArgv(t, "backup"), genArgv(t, "notify")
+	in.SMTPAlert, in.DontTrackPrim, in.Debug = rapid.Bool().Draw(t, "smtp"), rapid.Bool().Draw(t, "prim"), num(t, "debug", 0, 4)
+	in.Election = rapid.SampledFrom([]vrrp.Election{vrrp.ElectionAuto, vrrp.ElectionVRRP, vrrp.ElectionCluster}).Draw(t, "election")
+	in.OnQuorumLoss = rapid.SampledFrom([]vrrp.QuorumLoss{vrrp.QuorumLossAuto, vrrp.QuorumLossRelease, vrrp.QuorumLossVRRP}).Draw(t, "loss")
+	in.VIPLifetime = rapid.SampledFrom([]time.Duration{2 * time.Second, -1, time.Minute}).Draw(t, "lifetime")
+	return in
+}
+
+func genOverride(t *rapid.T, d *Document) Override {
+	o := Override{RouterID: maybe(t, "router", func() *string { return new(maybe(t, "id", func() string { return str(t, "id") })) })}
+	for i := range d.VRRP.Instances {
+		in := &d.VRRP.Instances[i]
+		io := InstanceOverride{
+			State:      maybe(t, "state", func() *string { return new(rapid.SampledFrom([]string{"", "MASTER"}).Draw(t, "s")) }),
+			Priority:   maybe(t, "priority", func() *int { return new(num(t, "p", 1, 255)) }),
+			Interface:  maybe(t, "interface", func() *string { return new(genIface.Draw(t, "i")) }),
+			McastSrcIP: maybe(t, "src", func() *netip.Addr { return new(maybe(t, "none", func() netip.Addr { return addr4(t, "m") })) }),
+			Notify:     genArgv(t, "notify"),
+		}
+		if rapid.Bool().Draw(t, "devs") {
+			io.Devs = devs(in)
+		}
+		if rapid.Bool().Draw(t, "track") {
+			io.TrackInterfaces = append([]vrrp.TrackInterface{}, list(t, "t", 2, func(int) vrrp.TrackInterface { return genTrackInterface(t) })...)
+		}
+		if o.Instances == nil {
+			o.Instances = map[string]InstanceOverride{}
+		}
+		o.Instances[in.Name] = io
+	}
+	return o
+}
