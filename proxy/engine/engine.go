@@ -7,12 +7,19 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
-	"github.com/reeve-lb/reeve/proxy/stats"
+	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/stick"
 )
 
@@ -25,34 +32,232 @@ type Options struct {
 	LogTag     string           // program name in syslog lines; "": haproxy, which log filters look for
 }
 
-var _ = []any{(*Engine).Run}
-
 // Engine is a data plane. Make it with New; all methods are safe for concurrent use.
-type Engine struct{ opts Options }
+type Engine struct {
+	opts       Options
+	log        hclog.Logger
+	replicator stick.Replicator
+	base       time.Time // of the loops' clocks
+	wall       int64     // base in Unix nanoseconds
+	conns      gauge     // client connections of the process
+	maxConn    atomic.Int64
+	draining   atomic.Bool
+
+	pages sync.WaitGroup // statistics pages being made
+
+	mu      sync.Mutex
+	loops   []*loop
+	writer  *accesslog.Writer
+	cfg     proxy.Config
+	applied bool
+	pending bool // names that have not resolved yet
+	fronts  map[string]*frontend
+	backs   map[string]*backend
+	servers map[*backend]map[string]*server
+	groups  map[netip.AddrPort]*group
+	state   runState
+	cancel  context.CancelFunc
+}
+
+type runState uint8
+
+const (
+	fresh runState = iota
+	running
+	ended
+)
+
+// resolveEvery is how often names that did not resolve are tried again.
+const resolveEvery = 5 * time.Second
 
 // New allocates an Engine; nothing runs or listens yet.
-func New(opts Options) *Engine { return &Engine{opts: opts} }
+func New(opts Options) *Engine {
+	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
+		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
+		groups: map[netip.AddrPort]*group{}}
+	e.wall = e.base.UnixNano()
+	if e.log == nil {
+		e.log = hclog.NewNullLogger()
+	}
+	if e.replicator == nil {
+		e.replicator = stick.Nowhere{}
+	}
+	if e.opts.LogTag == "" {
+		e.opts.LogTag = "haproxy"
+	}
+	e.maxConn.Store(descriptorLimit())
+	return e
+}
 
-// Run serves until ctx ends or Drain has finished, closes every connection and returns when all goroutines ended.
-func (e *Engine) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+// makeLoops opens the loops, once; mu is held.
+func (e *Engine) makeLoops(nbThread int) error {
+	if e.loops != nil {
+		return nil
+	}
+	n := e.opts.Loops
+	if n <= 0 {
+		n = nbThread
+	}
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	host, _ := os.Hostname()
+	writer := accesslog.New(n, e.opts.LogTag, os.Getpid(), host)
+	var loops []*loop
+	for i := range n {
+		l, err := newLoop(e, i)
+		if err != nil {
+			for _, l := range loops {
+				l.shutdown()
+			}
+			return fmt.Errorf("event loop %d: %w", i, err)
+		}
+		l.ring = writer.Ring(i)
+		loops = append(loops, l)
+	}
+	e.loops, e.writer = loops, writer
+	return nil
+}
 
-// CanRun tells what would keep this node from running c: ports held by other programs (with their holder), addresses and
-// names that don't resolve. Nothing changes.
-func (e *Engine) CanRun(c proxy.Config) source.Problems { return nil }
+// Run serves until ctx ends or Drain has finished, closes every connection and returns when all goroutines ended. An
+// Engine runs once. It raises GOMAXPROCS where loops would leave nothing to the other goroutines.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e.mu.Lock()
+	if e.state != fresh {
+		e.mu.Unlock()
+		return errors.New("run the engine: it has been run before")
+	}
+	if err := e.makeLoops(0); err != nil {
+		e.mu.Unlock()
+		return fmt.Errorf("run the engine: %w", err)
+	}
+	e.state, e.cancel = running, cancel
+	loops := e.loops
+	if runtime.GOMAXPROCS(0) < len(loops)+1 {
+		runtime.GOMAXPROCS(len(loops) + 1)
+	}
+	var lines, work sync.WaitGroup
+	logCtx, stopLog := context.WithCancel(context.Background())
+	lines.Go(func() { e.writer.Run(logCtx) })
+	for _, l := range loops {
+		work.Go(func() { l.run(ctx) })
+	}
+	e.mu.Unlock()
+	work.Go(func() { e.resolveAgain(ctx) })
+	work.Wait()
+	e.mu.Lock()
+	e.state = ended
+	e.groups = map[netip.AddrPort]*group{} // their sockets were closed by the loops
+	e.mu.Unlock()
+	e.pages.Wait()
+	stopLog()
+	lines.Wait()
+	return nil
+}
 
-// Apply makes c the running configuration in place. What has a problem is left out, the rest runs. Untouched listeners,
-// connections, counters and health go on. It may be called before Run.
-func (e *Engine) Apply(c proxy.Config) source.Problems { return nil }
+// resolveAgain applies the configuration anew while it has names that did not resolve.
+func (e *Engine) resolveAgain(ctx context.Context) {
+	tick := time.NewTicker(resolveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		e.mu.Lock()
+		pending, cfg := e.pending, e.cfg
+		e.mu.Unlock()
+		if pending && ctx.Err() == nil {
+			e.Apply(cfg)
+		}
+	}
+}
 
-// SetHealth tells the outcome of a check of a server; unknown names are ignored. A server is up until told otherwise.
-func (e *Engine) SetHealth(backend, server string, up bool, r stats.CheckResult) {}
+// each posts f to every loop, with the loop's number.
+func (e *Engine) each(f func(*loop)) {
+	for _, l := range e.loops {
+		l.post(func() { f(l) })
+	}
+}
+
+// Drain stops accepting, lets requests end with "Connection: close", closes what idles and returns when no connection is
+// left or ctx ends; connections that are left then are cut. Run returns afterwards.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.draining.Store(true)
+	e.mu.Lock()
+	cancel := e.cancel
+	e.each(func(l *loop) { l.drain() })
+	e.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if n := e.conns.cur.Load(); n > 0 {
+				return fmt.Errorf("drain: %d connections were cut: %w", n, ctx.Err())
+			}
+			return nil
+		case <-tick.C:
+			if e.conns.cur.Load() == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+// drain is Drain's part of a loop.
+func (l *loop) drain() {
+	l.draining = true
+	for _, a := range l.accepts {
+		if a != nil {
+			l.unlisten(a)
+		}
+	}
+	l.endIdle(nil)
+}
+
+// endIdle closes the connections that wait for another request, of one frontend or of all.
+func (l *loop) endIdle(fe *frontend) {
+	for s := l.live; s != nil; {
+		next := s.next
+		if s.phase == phaseIdle && (fe == nil || s.fe == fe) {
+			s.end()
+		}
+		s = next
+	}
+}
 
 // Bindings tells what the cluster has agreed on; it wins over what this node thought. Order matters.
-func (e *Engine) Bindings(bs []stick.Binding) {}
-
-// Stats sums the counters of all loops.
-func (e *Engine) Stats() stats.Snapshot { return stats.Snapshot{} }
-
-// Drain stops accepting, lets requests end, closes what idles and returns when no connection is left or ctx ends;
-// connections that are left then are cut. Run returns afterwards.
-func (e *Engine) Drain(ctx context.Context) error { return nil }
+func (e *Engine) Bindings(bs []stick.Binding) {
+	type entry struct {
+		b   *backend
+		key stick.Key
+		stick.Binding
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var es []entry
+	for _, b := range bs {
+		rt := e.backs[b.Table]
+		key, err := stick.ParseKey(b.Key)
+		if rt == nil || rt.tables == nil || err != nil {
+			continue
+		}
+		es = append(es, entry{rt, key, b})
+	}
+	if len(es) == 0 {
+		return
+	}
+	e.each(func(l *loop) {
+		for _, n := range es {
+			n.b.tables[l.id].Apply(n.key, n.Server, n.TTL, l.now)
+		}
+	})
+}

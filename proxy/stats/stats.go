@@ -126,4 +126,7 @@ type Row struct {
 	Connect       uint64 `json:"connect"`
 	Reuse         uint64 `json:"reuse"`
 	IdleConnCur   int64  `json:"idle_conn_cur"`
+
+	// Samples is how many values the averages stand for; what fills a Row in uses it.
+	Samples int64 `json:"-"`
 }

@@ -1,0 +1,426 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/stick"
+)
+
+const resolveTimeout = 3 * time.Second
+
+// descriptorLimit is how many client connections the limit of descriptors allows: two each, and some for the rest.
+func descriptorLimit() int64 {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur == unix.RLIM_INFINITY {
+		return 1 << 20
+	}
+	return max(int64(min(r.Cur, 1<<30))/2-64, 64)
+}
+
+// CanRun tells what would keep this node from running c: ports held by other programs (with their holder), addresses and
+// names that don't resolve. Nothing changes.
+func (e *Engine) CanRun(c proxy.Config) source.Problems {
+	var ps source.Problems
+	e.mu.Lock()
+	groups := make(map[netip.AddrPort]bool, len(e.groups))
+	for a := range e.groups {
+		groups[a] = true
+	}
+	own := e.ownInodes()
+	e.mu.Unlock()
+	held, err := listeners()
+	if err != nil {
+		e.log.Warn("cannot ask the kernel who listens", "error", err)
+	}
+	for _, f := range c.Frontends {
+		for _, b := range f.Binds {
+			if h, ok := stranger(held, own, b.Addr); ok {
+				ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(f.Name), b.Addr, h.describe())
+			} else if err := tryBind(b.Addr, groups[b.Addr]); err != nil {
+				ps.Errorf(b.Pos, "", "%s: cannot bind %s: %v", proxyText(f.Name), b.Addr, err)
+			}
+		}
+	}
+	checkNames(c, &ps)
+	checkBinds(c, &ps)
+	resolveAll(c, &ps)
+	return ps
+}
+
+func proxyText(name string) string { return "frontend " + strconv.Quote(name) }
+
+// tryBind binds without listening: nobody is let in by the attempt.
+func tryBind(addr netip.AddrPort, ours bool) error {
+	if ours {
+		return nil
+	}
+	fd, err := bound(addr)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// checkNames finds references to what is not there.
+func checkNames(c proxy.Config, ps *source.Problems) {
+	backs := map[string]bool{}
+	for _, b := range c.Backends {
+		backs[b.Name] = true
+	}
+	for _, f := range c.Frontends {
+		acls := map[string]bool{}
+		for _, a := range f.ACLs {
+			acls[a.Name] = true
+			if a.Criterion != "path_beg" {
+				ps.Errorf(a.Pos, "path_beg", "acl %q: criterion %q is not supported yet", a.Name, a.Criterion)
+			}
+		}
+		if f.DefaultBackend != "" && !backs[f.DefaultBackend] {
+			ps.Errorf(f.Pos, "", "%s: there is no backend %q", proxyText(f.Name), f.DefaultBackend)
+		}
+		for _, u := range f.UseBackend {
+			if !backs[u.Backend] {
+				ps.Errorf(u.Pos, "", "%s: there is no backend %q", proxyText(f.Name), u.Backend)
+			}
+			for _, t := range terms(u.Cond) {
+				if !acls[t.ACL] {
+					ps.Errorf(u.Pos, "", "%s: there is no acl %q", proxyText(f.Name), t.ACL)
+				}
+			}
+		}
+	}
+	for _, b := range c.Backends {
+		for _, r := range b.Stick {
+			if r.Table != "" && !backs[r.Table] {
+				ps.Errorf(r.Pos, "", "backend %q: there is no table %q", b.Name, r.Table)
+			}
+		}
+	}
+}
+
+// checkBinds finds addresses that are asked for twice: by SO_REUSEPORT the kernel would let both have it and share out
+// the connections.
+func checkBinds(c proxy.Config, ps *source.Problems) map[source.Pos]bool {
+	type taken struct {
+		addr netip.AddrPort
+		by   string
+		pos  source.Pos
+	}
+	var all []taken
+	twice := map[source.Pos]bool{}
+	for _, f := range c.Frontends {
+		for _, b := range f.Binds {
+			i := slices.IndexFunc(all, func(t taken) bool { return t.addr == b.Addr })
+			if i >= 0 {
+				ps.Errorf(b.Pos, "", "%s: %s is bound by %s already, at %s", proxyText(f.Name), b.Addr, proxyText(all[i].by), all[i].pos)
+				twice[b.Pos] = true
+				continue
+			}
+			all = append(all, taken{b.Addr, f.Name, b.Pos})
+		}
+	}
+	return twice
+}
+
+// resolveAll finds the address of every server.
+func resolveAll(c proxy.Config, ps *source.Problems) map[string]netip.AddrPort {
+	found := map[string]netip.AddrPort{}
+	for _, b := range c.Backends {
+		for _, s := range b.Servers {
+			if _, done := found[s.Address]; done {
+				continue
+			}
+			a, err := resolve(s.Address)
+			if err != nil {
+				ps.Errorf(s.Pos, "", "server \"%s/%s\": %v", b.Name, s.Name, err)
+			}
+			found[s.Address] = a
+		}
+	}
+	return found
+}
+
+func resolve(address string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddrPort(address); err == nil {
+		return a, nil
+	}
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("address %q: %w", address, err)
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return netip.AddrPort{}, fmt.Errorf("address %q: %q is no port", address, text)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("resolve %q: %w", host, err)
+	}
+	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.Unmap().BitLen() - b.Unmap().BitLen() })
+	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+}
+
+// Apply makes c the running configuration in place. What has a problem is left out, the rest runs. Untouched listeners,
+// connections, counters and health go on. It may be called before Run, which then serves what was opened here.
+func (e *Engine) Apply(c proxy.Config) source.Problems {
+	var ps source.Problems
+	checkNames(c, &ps)
+	twice := checkBinds(c, &ps)
+	names := resolveAll(c, &ps)
+	held, err := listeners()
+	if err != nil {
+		e.log.Warn("cannot ask the kernel who listens", "error", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.state == ended {
+		ps.Errorf(source.Pos{}, "", "the data plane has stopped")
+		return ps
+	}
+	if err := e.makeLoops(c.Global.NbThread); err != nil {
+		ps.Errorf(c.Global.Pos, "", "%v", err)
+		return ps
+	}
+	if n := c.Global.MaxConn; n > 0 {
+		e.maxConn.Store(int64(n))
+	} else {
+		e.maxConn.Store(descriptorLimit())
+	}
+	e.cfg, e.applied, e.pending = c, true, false
+	for _, a := range names {
+		e.pending = e.pending || !a.IsValid()
+	}
+	backs := e.applyBackends(c, names)
+	e.applyFrontends(c, backs, twice, held, &ps)
+	return ps
+}
+
+// applyBackends compiles every backend onto its runtime, which stays where the name stays.
+func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort) map[string]*backConf {
+	confs := map[string]*backConf{}
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		if e.backs[b.Name] == nil {
+			e.backs[b.Name] = &backend{name: b.Name, per: perLoop(len(e.loops)), changed: time.Now()}
+			e.servers[e.backs[b.Name]] = map[string]*server{}
+		}
+		e.applyTable(e.backs[b.Name], b)
+	}
+	for i := range c.Backends {
+		b := &c.Backends[i]
+		rt := e.backs[b.Name]
+		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, retries: b.Retries,
+			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats}
+		if conf.algorithm == 0 {
+			conf.algorithm = proxy.RoundRobin
+		}
+		for _, r := range b.Stick {
+			table := rt
+			if r.Table != "" {
+				table = e.backs[r.Table]
+			}
+			if table != nil && table.tables != nil {
+				conf.stick = append(conf.stick, table)
+			}
+		}
+		e.applyServers(conf, names)
+		conf.chooser.Store(newChooser(conf, len(e.loops)))
+		confs[b.Name] = conf
+		rt.conf.Store(conf)
+		rt.queue.serve(nil)
+	}
+	for name, rt := range e.backs {
+		if confs[name] == nil {
+			e.removeServers(rt, nil)
+			delete(e.backs, name)
+			delete(e.servers, rt)
+		}
+	}
+	return confs
+}
+
+func (e *Engine) applyTable(rt *backend, b *proxy.Backend) {
+	if b.StickTable == nil {
+		return
+	}
+	size, expire := b.StickTable.Size, b.StickTable.Expire
+	if rt.tables == nil {
+		tables := make([]*stick.Table, len(e.loops))
+		for i := range tables {
+			tables[i] = stick.New(size, expire)
+		}
+		rt.tables = tables
+		return
+	}
+	e.each(func(l *loop) { rt.tables[l.id].Resize(size, expire, l.now) })
+}
+
+func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort) {
+	known := e.servers[conf.rt]
+	keep := map[string]bool{}
+	for i := range conf.src.Servers {
+		s := &conf.src.Servers[i]
+		rt := known[s.Name]
+		if rt == nil {
+			rt = &server{name: s.Name, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), changed: time.Now()}
+			rt.up.Store(true)
+			known[s.Name] = rt
+		}
+		keep[s.Name] = true
+		addr := names[s.Address]
+		sc := &serverConf{rt: rt, index: i, text: s.Address, resolved: addr.IsValid(), weight: s.Weight, backup: s.Backup,
+			cookie: s.Cookie, checked: s.Check != ""}
+		if addr.IsValid() {
+			sc.addr = newSockaddr(addr)
+		}
+		if rt.address != sc.addr || !sc.checked {
+			rt.up.Store(true) // another machine, or nobody asks any more: what was known of it is void
+		}
+		rt.address = sc.addr
+		if s.Cookie != "" && conf.cookie != nil {
+			sc.setCookie = []byte("Set-Cookie: " + conf.cookie.Name + "=" + s.Cookie + "; path=/\r\n")
+		}
+		rt.limit.Store(int64(s.MaxConn))
+		conf.servers = append(conf.servers, sc)
+	}
+	e.removeServers(conf.rt, keep)
+}
+
+// removeServers forgets servers that are not kept; requests under way hold on to them.
+func (e *Engine) removeServers(rt *backend, keep map[string]bool) {
+	for name, s := range e.servers[rt] {
+		if keep[name] {
+			continue
+		}
+		s.up.Store(false)
+		rt.queue.evict(s)
+		e.each(func(l *loop) { l.purge(s) })
+		delete(e.servers[rt], name)
+	}
+}
+
+func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twice map[source.Pos]bool, held []holder, ps *source.Problems) {
+	wanted := map[netip.AddrPort]bool{}
+	keep := map[string]bool{}
+	own := e.ownInodes()
+	for i := range c.Frontends {
+		f := &c.Frontends[i]
+		conf := e.compileFront(f, backs)
+		rt := e.fronts[f.Name]
+		if rt == nil || rt.conf.Load().http != conf.http {
+			if rt != nil {
+				e.retireFront(rt)
+			}
+			rt = &frontend{name: f.Name, per: perLoop(len(e.loops))}
+			e.fronts[f.Name] = rt
+		}
+		conf.rt = rt
+		rt.conf.Store(conf)
+		keep[f.Name] = true
+		for _, b := range f.Binds {
+			if twice[b.Pos] && wanted[b.Addr] {
+				continue
+			}
+			wanted[b.Addr] = true
+			e.openBind(rt, b, held, own, ps)
+		}
+	}
+	for addr, g := range e.groups {
+		if !wanted[addr] {
+			e.closeGroup(g)
+			delete(e.groups, addr)
+		}
+	}
+	for name, rt := range e.fronts {
+		if !keep[name] {
+			e.retireFront(rt)
+			delete(e.fronts, name)
+		}
+	}
+}
+
+func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *frontConf {
+	conf := &frontConf{src: f, http: f.Mode == proxy.HTTP, fallback: backs[f.DefaultBackend], sink: e.writer.Sink(f.Log), format: f.LogFormat,
+		maxConn: int64(f.MaxConn), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts)}
+	if !conf.http && conf.format == proxy.LogHTTP {
+		conf.format = proxy.LogTCP
+	}
+	conf.deferred = conf.http && (conf.times.request == 0 || conf.times.request >= deferSeconds*int64(time.Second))
+	tests := compileACLs(f.ACLs)
+	for _, u := range f.UseBackend {
+		unknown := slices.ContainsFunc(terms(u.Cond), func(t proxy.Term) bool { return tests[t.ACL] == nil })
+		if to := backs[u.Backend]; to != nil && !unknown {
+			conf.rules = append(conf.rules, rule{compileCond(u.Cond, tests), to})
+		}
+	}
+	return conf
+}
+
+// openBind takes over a socket group on the same address or opens one.
+func (e *Engine) openBind(rt *frontend, b proxy.Bind, held []holder, own map[uint64]bool, ps *source.Problems) {
+	deferred := rt.conf.Load().deferred
+	g := e.groups[b.Addr]
+	if g == nil {
+		if h, ok := stranger(held, own, b.Addr); ok {
+			ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(rt.name), b.Addr, h.describe())
+			return
+		}
+		var err error
+		if g, err = listen(b.Addr, len(e.loops)); err != nil {
+			ps.Errorf(b.Pos, "", "%s: cannot listen on %s: %v", proxyText(rt.name), b.Addr, err)
+			return
+		}
+		g.fe.Store(rt)
+		e.groups[b.Addr] = g
+		e.each(func(l *loop) { l.listenOn(g) })
+	}
+	for _, fd := range g.fds {
+		deferAccept(fd, deferred)
+	}
+	g.fe.Store(rt)
+}
+
+func (e *Engine) closeGroup(g *group) {
+	e.each(func(l *loop) {
+		if a := l.accepts[g.fds[l.id]]; a != nil && a.group == g {
+			l.unlisten(a)
+		}
+	})
+}
+
+// retireFront lets the connections of a removed frontend end: idle ones now, busy ones after their request.
+func (e *Engine) retireFront(rt *frontend) {
+	rt.gone.Store(true)
+	e.each(func(l *loop) { l.endIdle(rt) })
+}
+
+// ownInodes are the sockets of this engine; mu is held.
+func (e *Engine) ownInodes() map[uint64]bool {
+	own := map[uint64]bool{}
+	for _, g := range e.groups {
+		for _, i := range g.inodes {
+			own[i] = true
+		}
+	}
+	return own
+}
+
+// terms are all of a condition's, in order.
+func terms(c *proxy.Condition) []proxy.Term {
+	if c == nil {
+		return nil
+	}
+	return slices.Concat(c.Any...)
+}

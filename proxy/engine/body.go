@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"github.com/reeve-lb/reeve/proxy/http1"
+)
+
+// bodyKind is how a message's end is known.
+type bodyKind uint8
+
+const (
+	noBody bodyKind = iota
+	byLength
+	byChunks
+	byClose // and tunnels
+)
+
+// body is one direction of a transaction once its head has gone: what of the source's bytes belongs to it. Only bytes
+// that were approved are passed on, so what a malformed chunk brings along never is.
+type body struct {
+	kind     bodyKind
+	done     bool // the last byte has been approved
+	unchunk  bool // the receiver is of HTTP/1.0: content only
+	big      bool // worth a big buffer
+	left     int64
+	approved int // bytes at the head of the source's buffer
+	chunks   http1.Chunks
+	fault    http1.Fault
+}
+
+func newBody(kind bodyKind, length int64) body {
+	b := body{kind: kind, left: length}
+	b.done = kind == noBody || kind == byLength && length == 0
+	return b
+}
+
+// approve looks at what came after the approved bytes.
+func (b *body) approve(in *buffer) {
+	if b.done || in == nil || b.fault != http1.None {
+		return
+	}
+	fresh := in.data()[b.approved:]
+	switch b.kind {
+	case byLength:
+		n := int(min(b.left, int64(len(fresh))))
+		b.left -= int64(n)
+		b.approved += n
+		b.done = b.left == 0
+		b.big = b.left > smallBuffer
+	case byClose:
+		b.big = b.approved+len(fresh) >= smallBuffer
+		b.approved += len(fresh)
+	case byChunks:
+		b.scan(in, fresh)
+	}
+}
+
+func (b *body) scan(in *buffer, fresh []byte) {
+	kept := 0 // bytes of fresh that stay, when framing is taken out
+	at := 0
+	for at < len(fresh) && !b.done {
+		n, piece, f := b.chunks.Next(fresh[at:])
+		if f != http1.None {
+			b.fault = f
+			break
+		}
+		if !b.unchunk || piece == http1.Data {
+			if kept != at {
+				copy(fresh[kept:], fresh[at:at+n])
+			}
+			kept += n
+		}
+		at += n
+		b.done = piece == http1.End
+	}
+	if kept < at {
+		in.w -= at - kept
+		copy(fresh[kept:], fresh[at:])
+	}
+	b.approved += kept
+	b.big = b.chunks.Left() > smallBuffer
+}
+
+// flow is how far a pump came.
+type flow uint8
+
+const (
+	flowRead   flow = iota // waits for the source
+	flowWrite              // waits for the destination
+	flowDone               // the message has gone in full
+	flowEnd                // the source ended before the message did
+	flowSource             // the source broke
+	flowDest               // the destination broke
+	flowFault              // malformed chunk
+	flowTurn               // has more to do; others first
+)
+
+// pump moves one direction of a message: approve, gather behind what is still to be sent, send, read.
+func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow {
+	l := s.l
+	for range budget {
+		b.approve(src.in)
+		if f, ok := s.deliver(src, dst, b, count); !ok {
+			return f
+		}
+		switch {
+		case b.done && b.approved == 0:
+			l.spare(src)
+			return flowDone
+		case b.fault != http1.None:
+			return flowFault
+		}
+		_, r := l.fill(src, b.big)
+		switch r {
+		case ioBlock:
+			return flowRead
+		case ioEOF:
+			return flowEnd
+		case ioError:
+			return flowSource
+		}
+		s.touched(src)
+	}
+	l.later(s)
+	return flowTurn
+}
+
+// deliver sends all that is approved, the destination's out buffer first. ok is false when it could not.
+func (s *session) deliver(src, dst *conn, b *body, count func(*session, int)) (flow, bool) {
+	l := s.l
+	if dst.out != nil {
+		if b.approved > 0 {
+			n := min(b.approved, dst.out.room())
+			dst.out.append(src.in.data()[:n])
+			src.in.consume(n)
+			b.approved -= n
+			count(s, n)
+		}
+		before := dst.out.r
+		r := l.flush(dst)
+		if dst.out == nil || dst.out.r != before {
+			s.touched(dst)
+		}
+		if r != ioSome {
+			return blocked(r), false
+		}
+	}
+	for b.approved > 0 {
+		n, r := l.write(dst, src.in.data()[:b.approved])
+		if r != ioSome {
+			return blocked(r), false
+		}
+		src.in.consume(n)
+		b.approved -= n
+		count(s, n)
+		s.touched(dst)
+	}
+	return 0, true
+}
+
+func blocked(r io) flow {
+	if r == ioBlock {
+		return flowWrite
+	}
+	return flowDest
+}
+
+// Bytes are counted as they are handed on, so that a long transfer shows while it lasts.
+
+func countUp(s *session, n int) {
+	t := s.t
+	s.fe.per[s.l.id].bin += uint64(n)
+	if t.bc != nil {
+		t.bc.rt.per[s.l.id].bin += uint64(n)
+	}
+	if t.sc != nil {
+		t.sc.rt.per[s.l.id].bin += uint64(n)
+	}
+}
+
+func countDown(s *session, n int) {
+	t := s.t
+	t.bytes += uint64(n)
+	s.fe.per[s.l.id].bout += uint64(n)
+	if t.bc != nil {
+		t.bc.rt.per[s.l.id].bout += uint64(n)
+	}
+	if t.sc != nil {
+		t.sc.rt.per[s.l.id].bout += uint64(n)
+	}
+}
+
+// touched notes activity for the inactivity timeouts.
+func (s *session) touched(c *conn) {
+	if c.client {
+		s.clientAt = s.l.now
+	} else {
+		s.serverAt = s.l.now
+	}
+}

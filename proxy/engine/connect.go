@@ -1,0 +1,433 @@
+package engine
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/stick"
+)
+
+// From a backend to a connected server, for both protocols: persistence, choose, queue, connect, retry, redispatch.
+
+// persistence asks the cookie, then the stick tables, for the server the client had before.
+func (s *session) persistence() verdict {
+	t := s.t
+	if t.bc.cookie != nil && s.http {
+		s.byCookie()
+	}
+	if t.sc == nil && len(t.bc.stick) > 0 {
+		s.byTable()
+	}
+	t.persistent = t.sc != nil
+	return s.enter(phaseChoose)
+}
+
+func (s *session) byCookie() {
+	t := s.t
+	value, ok := findCookie(&t.head, s.client.in.data(), t.bc.cookie.Name)
+	if !ok {
+		t.flags[2] = 'N'
+		return
+	}
+	t.flags[2] = 'I'
+	for _, sc := range t.bc.servers {
+		if sc.cookie == "" || sc.cookie != string(value) {
+			continue
+		}
+		t.flags[2] = 'D'
+		if sc.usable() {
+			t.flags[2], t.sc = 'V', sc
+			return
+		}
+	}
+}
+
+func (s *session) byTable() {
+	t := s.t
+	for _, b := range t.bc.stick {
+		table := b.tables[s.l.id]
+		if table == nil {
+			continue
+		}
+		f, ok := table.Lookup(stick.AddrKey(s.peer.Addr()), s.l.now)
+		if !ok {
+			continue
+		}
+		for _, sc := range t.bc.servers {
+			if sc.rt.name == f.Server && sc.usable() {
+				t.sc, t.renew = sc, f.Renew
+				return
+			}
+		}
+	}
+}
+
+// remember binds the client to the server it has been connected to, on every loop and in the cluster. A binding that
+// stands is only renewed at half its life.
+func (s *session) remember() {
+	t, l := s.t, s.l
+	for _, b := range t.bc.stick {
+		table := b.tables[l.id]
+		if table == nil {
+			continue
+		}
+		key := stick.AddrKey(s.peer.Addr())
+		if f, ok := table.Lookup(key, l.now); ok && f.Server == t.sc.rt.name && !f.Renew && !t.renew {
+			continue
+		}
+		binding := table.Bind(b.name, key, t.sc.rt.name, l.now)
+		l.e.replicator.Offer(binding)
+		for _, o := range l.e.loops {
+			if o != l {
+				o.post(func() {
+					if table := b.tables[o.id]; table != nil {
+						table.Bind(b.name, key, binding.Server, o.now)
+					}
+				})
+			}
+		}
+	}
+}
+
+// choose takes a slot of the persistent server, or of the one whose turn it is; with none free it queues.
+func (s *session) choose() verdict {
+	t := s.t
+	if t.chosenAt < 0 {
+		t.chosenAt = s.l.now
+	}
+	if t.slot { // a retry on the same server
+		return s.dial()
+	}
+	if t.persistent {
+		if !t.sc.rt.full() && t.sc.rt.take() {
+			return s.chosen(t.sc)
+		}
+		return s.join(t.sc.rt)
+	}
+	for range 4 { // another loop may be quicker
+		sc, none := t.bc.pick(s.l, s.peer.Addr(), t.except)
+		if none {
+			return s.noServer()
+		}
+		if sc == nil {
+			return s.join(nil)
+		}
+		if t.bc.algorithm == proxy.Source && sc.rt.full() {
+			return s.join(sc.rt)
+		}
+		if sc.rt.take() {
+			return s.chosen(sc)
+		}
+	}
+	return s.join(nil)
+}
+
+func (s *session) noServer() verdict {
+	t := s.t
+	s.mark('S', 'C')
+	t.bc.rt.per[s.l.id].econ++
+	t.sc = nil
+	return s.failConnect()
+}
+
+func (s *session) join(only *server) verdict {
+	t := s.t
+	t.wait.loop, t.wait.s, t.wait.life, t.wait.only, t.wait.conf = s.l, s, t.life, only, t.bc
+	s.enter(phaseQueue)
+	s.due = s.after(t.bc.times.queue)
+	if only == nil {
+		t.sc = nil
+	}
+	t.bc.rt.queue.join(&t.wait)
+	if only != nil {
+		t.queueServer = t.wait.before
+	} else {
+		t.queueBackend = t.wait.before
+	}
+	return wait
+}
+
+// granted is the queue's answer. A transaction that is over gives the slot to the next; sc nil: its server went down.
+func (s *session) granted(life uint64, sc *serverConf) {
+	if s.phase != phaseQueue || s.t == nil || s.t.life != life {
+		if sc != nil {
+			sc.rt.release()
+		}
+		return
+	}
+	if sc == nil {
+		s.t.persistent, s.t.sc = false, nil
+		s.enter(phaseChoose)
+	} else {
+		s.chosen(sc)
+	}
+	s.run()
+}
+
+func (s *session) queueTimeout() {
+	t := s.t
+	if !t.bc.rt.queue.leave(&t.wait) {
+		s.due = s.after(int64(time.Millisecond)) // the grant is in the mail
+		return
+	}
+	s.mark('s', 'Q')
+	t.sc = nil
+	t.queuedAt = s.l.now
+	t.bc.rt.per[s.l.id].econ++
+	s.failConnect()
+}
+
+func (s *session) chosen(sc *serverConf) verdict {
+	t := s.t
+	if t.except >= 0 && t.except != sc.index {
+		t.redispatched = true
+		t.bc.rt.per[s.l.id].wredis++
+		t.bc.servers[t.except].rt.per[s.l.id].wredis++
+	} else if t.except >= 0 {
+		t.bc.rt.per[s.l.id].wretr++
+		sc.rt.per[s.l.id].wretr++
+	}
+	t.sc, t.slot, t.except = sc, true, -1
+	if t.queuedAt < 0 {
+		t.queuedAt = s.l.now
+		ctr := sc.rt.per[s.l.id]
+		ctr.sessions++
+		ctr.rate.add(s.l.now)
+		ctr.last = s.l.now
+		if !t.persistent {
+			ctr.lbtot++
+			t.bc.rt.per[s.l.id].lbtot++
+		}
+	}
+	return s.dial()
+}
+
+// dial takes an idle connection to the server or opens one. The first request of a client goes on a used one only if
+// it could be sent again, should the server have closed it just now.
+func (s *session) dial() verdict {
+	t := s.t
+	s.enter(phaseConnect)
+	if s.http && !t.fresh && (t.replayable || s.requests > 1) && s.reuse() {
+		t.sc.rt.per[s.l.id].reuse++
+		return s.established()
+	}
+	fd, e := sysDial(&t.sc.addr)
+	if e != 0 {
+		if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
+			s.mark('R', 'C')
+		}
+		return s.connectFailed('S', true)
+	}
+	c := s.l.newConn()
+	c.connecting, c.s, c.sc = true, s, t.sc
+	s.l.adopt(c, fd)
+	s.server = c
+	s.due = s.after(t.bc.times.connect)
+	c.writable = s.http // a head may go at once: the loopback connects within the call
+	return proceed
+}
+
+// connect waits until the connection stands. Sending the head is the test for HTTP, the socket's error for TCP.
+func (s *session) connect() verdict {
+	c, l := s.server, s.l
+	if !c.writable {
+		l.arm(c)
+		return wait
+	}
+	if c.hup || !s.http {
+		if e := sysSockError(c.fd); e != 0 {
+			return s.notConnected(e)
+		}
+	}
+	if s.http {
+		if c.out == nil && !s.composeRequest() {
+			return s.refuse()
+		}
+		switch l.flush(c) {
+		case ioBlock:
+			return wait
+		case ioError:
+			if v, failed := s.sendFailed(c.errno); failed {
+				return v
+			}
+		}
+	}
+	c.connecting = false
+	return s.established()
+}
+
+// sendFailed tells a connection that never stood from one that the server has closed already: that one may have been
+// answered.
+func (s *session) sendFailed(e unix.Errno) (verdict, bool) {
+	if e == unix.EPIPE || e == unix.ECONNRESET {
+		return proceed, false
+	}
+	return s.notConnected(e), true
+}
+
+func (s *session) notConnected(e unix.Errno) verdict {
+	if e == unix.ETIMEDOUT {
+		return s.connectFailed('s', false)
+	}
+	return s.connectFailed('S', true)
+}
+
+func (s *session) established() verdict {
+	t := s.t
+	t.connectedAt = s.l.now
+	if s.server.requests == 0 {
+		ctr := t.sc.rt.per[s.l.id]
+		ctr.connect++
+	}
+	s.server.requests++
+	s.server.sc = t.sc
+	if len(t.bc.stick) > 0 {
+		s.remember()
+	}
+	s.serverAt, s.clientAt = s.l.now, s.l.now
+	if !s.http {
+		return s.enterTunnel()
+	}
+	s.enter(phaseExchange)
+	if s.server.reused && !s.composeRequest() {
+		return s.refuse()
+	}
+	if !t.replayable || !s.server.reused {
+		s.takeRequest()
+	} else {
+		s.holdRequest()
+	}
+	return proceed
+}
+
+// takeRequest takes the head off the client's buffer: it will not be sent again.
+func (s *session) takeRequest() {
+	t := s.t
+	if t.head.Len == 0 {
+		return
+	}
+	s.client.in.consume(t.head.Len)
+	countUp(s, t.head.Len)
+	t.head.Len = 0
+	s.l.spare(&s.client)
+	if t.req.kind != noBody && t.sent && t.replayable && s.server.reused {
+		s.skipBody()
+	}
+}
+
+// holdRequest sends a request that is here in full from a copy and keeps it for a repetition.
+func (s *session) holdRequest() {
+	t, c := s.t, s.server
+	rest := s.client.in.data()[t.head.Len:]
+	n := bodyLen(&t.req, rest, t.head.ContentLength)
+	if n > c.out.room() {
+		t.replayable = false
+		s.takeRequest()
+		return
+	}
+	c.out.append(rest[:n])
+	t.req.done = true
+}
+
+// bodyLen is how many bytes a body that is complete in rest takes.
+func bodyLen(b *body, rest []byte, length int64) int {
+	switch b.kind {
+	case byLength:
+		return int(length)
+	case byChunks:
+		var c http1.Chunks
+		at := 0
+		for !c.Done() && at < len(rest) {
+			n, _, _ := c.Next(rest[at:])
+			at += n
+		}
+		return at
+	}
+	return 0
+}
+
+// skipBody takes the body that holdRequest sent off the client's buffer.
+func (s *session) skipBody() {
+	n := bodyLen(&s.t.req, s.client.in.data(), s.t.head.ContentLength)
+	s.client.in.consume(n)
+	countUp(s, n)
+	s.l.spare(&s.client)
+}
+
+// connectFailed decides between another attempt here, one elsewhere, and giving up. After a refusal the same server is
+// not asked again at once.
+func (s *session) connectFailed(who byte, refused bool) verdict {
+	t := s.t
+	s.dropServer()
+	per := s.l.id
+	if t.retries >= t.bc.retries {
+		s.mark(who, 'C')
+		t.bc.rt.per[per].econ++
+		t.sc.rt.per[per].econ++
+		return s.failConnect()
+	}
+	t.retries++
+	t.fresh = true
+	active := t.bc.chooser.Load().active
+	several := active > 1 && t.bc.algorithm == proxy.RoundRobin
+	elsewhere := s.redispatchDue() || t.bc.redispatch != 0 && !t.persistent && several
+	if elsewhere {
+		t.sc.rt.release()
+		t.slot, t.except, t.persistent = false, t.sc.index, false
+	} else {
+		t.bc.rt.per[per].wretr++
+		t.sc.rt.per[per].wretr++
+	}
+	if !refused || elsewhere && several {
+		return s.enter(phaseChoose)
+	}
+	delay := int64(time.Second)
+	if c := t.bc.times.connect; c != 0 {
+		delay = min(delay, c)
+	}
+	s.enter(phaseDelay)
+	s.due = s.after(delay)
+	return wait
+}
+
+// redispatchDue is `option redispatch n`: on every n-th retry, counted from the last for a negative n.
+func (s *session) redispatchDue() bool {
+	t := s.t
+	switch n := t.bc.redispatch; {
+	case n > 0:
+		return t.retries%n == 0
+	case n < 0:
+		every := t.bc.retries + 1 + n
+		return every > 0 && t.retries%every == 0
+	}
+	return false
+}
+
+// failConnect ends what never reached a server.
+func (s *session) failConnect() verdict {
+	if s.http {
+		return s.answerError(503)
+	}
+	s.settle()
+	s.log()
+	return s.end()
+}
+
+// settle gives back what the transaction holds of its backend and server.
+func (s *session) settle() {
+	t := s.t
+	if s.phase == phaseQueue && t.wait.loop != nil {
+		t.bc.rt.queue.leave(&t.wait)
+	}
+	if t.slot {
+		t.slot = false
+		t.sc.rt.release()
+	}
+	if t.bc != nil && !t.settled {
+		t.settled = true
+		t.bc.rt.conn.sub()
+	}
+}

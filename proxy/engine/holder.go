@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// holder is a listening socket of this machine (of this network namespace).
+type holder struct {
+	addr  netip.AddrPort
+	inode uint64
+	uid   uint32
+}
+
+const (
+	sockDiagByFamily = 20
+	tcpListen        = 10
+	diagRequestLen   = 56
+	diagMessageLen   = 72
+)
+
+// listeners asks the kernel for all TCP sockets that listen (sock_diag(7)), which needs no privilege.
+func listeners() ([]holder, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, fmt.Errorf("sock_diag: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}); err != nil {
+		return nil, fmt.Errorf("sock_diag: %w", err)
+	}
+	var all []holder
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		hs, err := listenersOf(fd, family)
+		if err != nil {
+			return all, fmt.Errorf("sock_diag: %w", err)
+		}
+		all = append(all, hs...)
+	}
+	return all, nil
+}
+
+func listenersOf(fd int, family byte) ([]holder, error) {
+	req := make([]byte, unix.NLMSG_HDRLEN+diagRequestLen)
+	ne := binary.NativeEndian
+	ne.PutUint32(req[0:], uint32(len(req)))
+	ne.PutUint16(req[4:], sockDiagByFamily)
+	ne.PutUint16(req[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	req[16], req[17] = family, unix.IPPROTO_TCP
+	ne.PutUint32(req[20:], 1<<tcpListen)
+	if err := unix.Sendto(fd, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, err
+	}
+	var hs []holder
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			return hs, err
+		}
+		for b := buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
+			size, kind := int(ne.Uint32(b)), ne.Uint16(b[4:])
+			if size < unix.NLMSG_HDRLEN || size > len(b) {
+				return hs, fmt.Errorf("a message of %d bytes", size)
+			}
+			switch kind {
+			case unix.NLMSG_DONE:
+				return hs, nil
+			case unix.NLMSG_ERROR:
+				return hs, fmt.Errorf("refused")
+			}
+			if m := b[unix.NLMSG_HDRLEN:size]; len(m) >= diagMessageLen {
+				hs = append(hs, parseHolder(m))
+			}
+			b = b[min((size+3)&^3, len(b)):]
+		}
+	}
+}
+
+func parseHolder(m []byte) holder {
+	ip := netip.AddrFrom4([4]byte(m[8:12]))
+	if m[0] == unix.AF_INET6 {
+		ip = netip.AddrFrom16([16]byte(m[8:24]))
+	}
+	ne := binary.NativeEndian
+	return holder{netip.AddrPortFrom(ip, binary.BigEndian.Uint16(m[4:])), uint64(ne.Uint32(m[68:])), ne.Uint32(m[64:])}
+}
+
+// stranger finds who else listens where addr would. A wildcard of IPv6 may take IPv4 too: then a trial decides.
+func stranger(held []holder, own map[uint64]bool, addr netip.AddrPort) (holder, bool) {
+	for _, h := range held {
+		if own[h.inode] || h.addr.Port() != addr.Port() {
+			continue
+		}
+		if overlaps(h.addr, addr) {
+			return h, true
+		}
+		if h.addr.Addr().Is6() && h.addr.Addr().IsUnspecified() && addr.Addr().Unmap().Is4() && !ownsPort(held, own, addr) && taken(addr) {
+			return h, true
+		}
+	}
+	return holder{}, false
+}
+
+func ownsPort(held []holder, own map[uint64]bool, addr netip.AddrPort) bool {
+	for _, h := range held {
+		if own[h.inode] && overlaps(h.addr, addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// taken tries to bind without SO_REUSEPORT, which no holder lets pass.
+func taken(addr netip.AddrPort) bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+	return unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().Unmap().As4()}) == unix.EADDRINUSE
+}
+
+// describe names the program behind a socket, or at least its user where /proc does not show more.
+func (h holder) describe() string {
+	if pid, name := findProcess(h.inode); pid > 0 {
+		if pid == os.Getpid() {
+			return fmt.Sprintf("this process itself, listening on %s", h.addr)
+		}
+		return fmt.Sprintf("%s (pid %d), listening on %s", name, pid, h.addr)
+	}
+	return fmt.Sprintf("a program of uid %d, listening on %s", h.uid, h.addr)
+}
+
+// findProcess looks for the process that has a socket open.
+func findProcess(inode uint64) (pid int, name string) {
+	want := "socket:[" + strconv.FormatUint(inode, 10) + "]"
+	links, _ := filepath.Glob("/proc/[0-9]*/fd")
+	for _, dir := range links {
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err != nil || to != want {
+				continue
+			}
+			root := filepath.Dir(dir)
+			pid, _ = strconv.Atoi(filepath.Base(root))
+			comm, _ := os.ReadFile(filepath.Join(root, "comm"))
+			return pid, strings.TrimSpace(string(comm))
+		}
+	}
+	return 0, ""
+}

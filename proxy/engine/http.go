@@ -1,0 +1,497 @@
+package engine
+
+import (
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/http1"
+)
+
+// The story of an HTTP/1 request, top to bottom: idle, head, rules (then connect.go: choose, queue, connect), exchange,
+// finish, and what can go wrong on the way.
+
+// idle waits for the first byte of a request. Nothing is held meanwhile.
+func (s *session) idle() verdict {
+	fc := s.fe.conf.Load()
+	if s.due == 0 {
+		if s.requests == 0 {
+			s.due = since(s.accepted-s.waited, fc.times.request)
+		} else {
+			s.due = s.after(fc.times.keepAlive)
+		}
+	}
+	if s.requests > 0 && s.leaving() {
+		return s.end()
+	}
+	_, r := s.l.fill(&s.client, false)
+	switch r {
+	case ioBlock:
+		return wait
+	case ioEOF, ioError:
+		return s.gone(fc)
+	}
+	return s.newRequest()
+}
+
+// gone is a client that left without a request. The first time it is an error, later it is how connections end.
+func (s *session) gone(fc *frontConf) verdict {
+	if s.requests > 0 {
+		return s.end()
+	}
+	s.t = s.l.newTxn()
+	s.t.fc, s.t.start = fc, s.accepted
+	s.mark('C', 'R')
+	s.t.status = 400
+	s.fe.per[s.l.id].ereq++
+	if !fc.src.DontLogNull {
+		s.log()
+	}
+	return s.end()
+}
+
+func (s *session) newRequest() verdict {
+	s.t = s.l.newTxn()
+	s.t.fc = s.fe.conf.Load()
+	s.enter(phaseHead)
+	s.due = s.after(s.t.fc.times.request)
+	if s.requests == 0 {
+		s.due = since(s.accepted-s.waited, s.t.fc.times.request)
+	}
+	return proceed
+}
+
+// head reads until the head is complete and good.
+func (s *session) head() verdict {
+	t, in := s.t, s.client.in
+	f := http1.Incomplete
+	if in != nil && in.r < in.w {
+		f = http1.ParseRequest(in.data(), &t.head)
+	}
+	switch {
+	case f == http1.None:
+		return s.headDone()
+	case f != http1.Incomplete || in != nil && in.w-in.r >= http1.MaxHead:
+		return s.refuse()
+	}
+	if in != nil && in.r > 0 {
+		in.compact()
+	}
+	_, r := s.l.fill(&s.client, false)
+	switch r {
+	case ioBlock:
+		return wait
+	case ioEOF, ioError:
+		s.mark('C', 'R')
+		s.fe.per[s.l.id].ereq++
+		return s.answerError(400)
+	}
+	return proceed
+}
+
+// refuse answers a request that is no good HTTP. Its line is not told: it may be anything.
+func (s *session) refuse() verdict {
+	s.mark('P', 'R')
+	s.fe.per[s.l.id].ereq++
+	s.t.line, s.t.headAt = s.t.line[:0], -1
+	return s.answerError(400)
+}
+
+func (s *session) headTimeout() {
+	if s.phase == phaseIdle {
+		if s.requests > 0 {
+			s.end()
+			return
+		}
+		s.t = s.l.newTxn()
+		s.t.fc, s.t.start = s.fe.conf.Load(), s.accepted
+	}
+	s.mark('c', 'R')
+	s.fe.per[s.l.id].ereq++
+	s.answerError(408)
+}
+
+// headDone takes down what outlives the head's bytes and sees what body follows.
+func (s *session) headDone() verdict {
+	t, in := s.t, s.client.in.data()
+	h := &t.head
+	t.headAt = s.l.now
+	s.requests++
+	t.minor, t.method = h.Minor, h.Method
+	t.line = append(t.line, h.Line.Of(in)[:min(h.Line.Len(), cap(t.line))]...)
+	switch {
+	case h.Chunked:
+		t.req = newBody(byChunks, 0)
+	case h.ContentLength > 0:
+		t.req = newBody(byLength, h.ContentLength)
+	default:
+		t.req = newBody(noBody, 0)
+	}
+	if !s.bodyBegins(in[h.Len:]) {
+		return s.refuse()
+	}
+	t.closing = !h.Persistent() || s.leaving()
+	t.upgrade = h.Upgrade && h.Minor == 1
+	ctr := s.fe.per[s.l.id]
+	ctr.requests++
+	ctr.reqRate.add(s.l.now)
+	return s.rules()
+}
+
+// bodyBegins looks at the part of a body that came with the head: if that is malformed already no server hears of it.
+// It also tells whether the request is here in full, small enough to be sent in one piece and sent again.
+func (s *session) bodyBegins(rest []byte) bool {
+	t := s.t
+	whole := t.req.done
+	if t.req.kind == byChunks {
+		var c http1.Chunks
+		for at := 0; at < len(rest) && !c.Done(); {
+			n, _, f := c.Next(rest[at:])
+			if f != http1.None {
+				return false
+			}
+			at += n
+		}
+		whole = c.Done()
+	} else if t.req.kind == byLength {
+		whole = int64(len(rest)) >= t.req.left
+	}
+	t.replayable = whole && t.method.Idempotent() && !t.head.Upgrade
+	return true
+}
+
+// rules finds the backend: the statistics page, then use_backend in order, then the default.
+func (s *session) rules() verdict {
+	t, in := s.t, s.client.in.data()
+	fc := t.fc
+	if fc.stats != nil && s.statsPath(fc.stats) {
+		return s.statsPage(fc.stats)
+	}
+	t.bc = fc.fallback
+	for i := range fc.rules {
+		if r := &fc.rules[i]; r.when == nil || r.when(&t.head, in) {
+			t.bc = r.to
+			break
+		}
+	}
+	if t.bc == nil {
+		s.mark('S', 'C')
+		return s.answerError(503)
+	}
+	ctr := t.bc.rt.per[s.l.id]
+	ctr.sessions++
+	ctr.requests++
+	ctr.rate.add(s.l.now)
+	ctr.last = s.l.now
+	t.bc.rt.conn.add()
+	if t.bc.stats != nil && s.statsPath(t.bc.stats) {
+		return s.statsPage(t.bc.stats)
+	}
+	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {
+		t.closing = true
+	}
+	return s.persistence()
+}
+
+// exchange carries the request out and the answer back, both at once.
+func (s *session) exchange() verdict {
+	t := s.t
+	s.clientDue, s.serverDue = 0, 0
+	if !t.stuck {
+		s.sendRequest()
+		if s.phase != phaseExchange {
+			return proceed
+		}
+	}
+	if v, done := s.receive(); done {
+		return v
+	}
+	return wait
+}
+
+// sendRequest moves the head and the body on. A server that doesn't take it any more may still have answered: only its
+// silence is an error.
+func (s *session) sendRequest() {
+	t := s.t
+	if t.sent {
+		return
+	}
+	switch s.pump(&s.client, s.server, &t.req, countUp) {
+	case flowDone:
+		t.sent = true
+		s.serverAt = s.l.now
+	case flowDest:
+		t.stuck = true
+	case flowRead:
+		s.clientDue = since(s.clientAt, t.fc.times.client)
+	case flowWrite:
+		s.serverDue = since(s.serverAt, t.bc.times.server)
+	case flowEnd, flowSource:
+		s.clientLeft()
+	case flowFault:
+		s.mark('P', 'R')
+		s.fe.per[s.l.id].ereq++
+		s.fail(400)
+	}
+}
+
+// clientLeft is a client that went away before its request was complete.
+func (s *session) clientLeft() {
+	s.mark('C', s.letter())
+	s.fe.per[s.l.id].cliAbrt++
+	s.t.bc.rt.per[s.l.id].cliAbrt++
+	s.fail(400)
+}
+
+// receive reads the answer's head and moves its body on. done is false when it has to wait.
+func (s *session) receive() (v verdict, done bool) {
+	t := s.t
+	for !t.started {
+		f, r := s.answerHead()
+		switch {
+		case f != http1.None && f != http1.Incomplete:
+			return s.badAnswer(), true
+		case s.phase != phaseExchange:
+			return proceed, true
+		case f == http1.None:
+			continue // started, or an interim answer went by
+		}
+		switch r {
+		case ioBlock:
+			if t.sent || t.stuck {
+				s.serverDue = since(s.serverAt, t.bc.times.server)
+			}
+			return s.flushInterim(), true
+		case ioEOF, ioError:
+			return s.noAnswer(), true
+		}
+	}
+	return s.answerBody(), true
+}
+
+// answerHead parses what there is, reading more if it is not enough.
+func (s *session) answerHead() (http1.Fault, io) {
+	l, c, t := s.l, s.server, s.t
+	f := http1.Incomplete
+	if c.in != nil && c.in.r < c.in.w {
+		if f = http1.ParseResponse(c.in.data(), &l.answer); f == http1.Incomplete && c.in.w-c.in.r >= http1.MaxHead {
+			f = http1.TooManyHeaders
+		}
+	}
+	if f == http1.None {
+		return s.answerDone(), ioSome
+	}
+	if f != http1.Incomplete {
+		return f, ioSome
+	}
+	_, r := l.fill(c, false)
+	if r == ioSome {
+		s.serverAt = l.now
+		s.takeRequest() // no repetition from here on
+		if t.answerAt < 0 {
+			t.answerAt = l.now
+		}
+	}
+	return f, r
+}
+
+// answerDone decides by status and framing how the answer goes on (RFC 9112 section 6.3), and composes its head.
+func (s *session) answerDone() http1.Fault {
+	t, c, h := s.t, s.server, &s.l.answer
+	in := c.in.data()
+	if h.Status < 200 && h.Status != 101 {
+		return s.interim(h)
+	}
+	t.status, t.serverKeep = h.Status, h.Persistent() && !h.LengthDropped
+	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
+	switch {
+	case h.Status == 101 && !t.upgrade:
+		return http1.BadStartLine // nobody asked
+	case tunnel, t.method == http1.HEAD, h.Status == 204, h.Status == 304:
+		t.res = newBody(noBody, 0)
+	case h.Chunked:
+		t.res = newBody(byChunks, 0)
+		if f := chunksBegin(in[h.Len:]); f != http1.None {
+			return f
+		}
+		t.res.unchunk = t.minor == 0
+		t.closing = t.closing || t.minor == 0
+	case h.ContentLength >= 0:
+		t.res = newBody(byLength, h.ContentLength)
+	default:
+		t.res = newBody(byClose, 0)
+		t.closing, t.serverKeep = true, false
+	}
+	if !t.sent && !tunnel {
+		t.closing = true // an answer before the request's end: what is left of it has no taker
+	}
+	if !s.composeAnswer(h, in, tunnel) {
+		return http1.TooManyHeaders
+	}
+	c.in.consume(h.Len)
+	t.started = true
+	s.serverAt = s.l.now
+	s.countAnswer(h.Status)
+	if tunnel {
+		s.enterTunnel()
+	}
+	return http1.None
+}
+
+func chunksBegin(rest []byte) http1.Fault {
+	var c http1.Chunks
+	for at := 0; at < len(rest) && !c.Done(); {
+		n, _, f := c.Next(rest[at:])
+		if f != http1.None {
+			return f
+		}
+		at += n
+	}
+	return http1.None
+}
+
+// interim passes a 1xx on; an HTTP/1.0 client would not understand it.
+func (s *session) interim(h *http1.Head) http1.Fault {
+	c := s.server
+	if s.t.minor == 1 {
+		if s.client.out == nil {
+			s.client.out = s.l.buffer(false)
+		}
+		if h.Len > s.client.out.room() {
+			return http1.TooManyHeaders
+		}
+		s.client.out.append(c.in.data()[:h.Len])
+		countDown(s, h.Len)
+	}
+	c.in.consume(h.Len)
+	return http1.None
+}
+
+func (s *session) flushInterim() verdict {
+	if s.client.out != nil && s.l.flush(&s.client) == ioError {
+		s.t.closing = true
+	}
+	return wait
+}
+
+// answerBody moves the answer on until it is through.
+func (s *session) answerBody() verdict {
+	t := s.t
+	down := s.pump(s.server, &s.client, &t.res, countDown)
+	switch down {
+	case flowDone:
+		return s.finish()
+	case flowEnd:
+		if t.res.kind == byClose {
+			t.res.done = true
+			return s.finish()
+		}
+		return s.cut('S', 'D')
+	case flowSource:
+		return s.cut('S', 'D')
+	case flowFault:
+		return s.cut('P', 'D')
+	case flowDest:
+		s.fe.per[s.l.id].cliAbrt++
+		t.bc.rt.per[s.l.id].cliAbrt++
+		t.sc.rt.per[s.l.id].cliAbrt++
+		return s.cut('C', 'D')
+	case flowWrite:
+		s.clientDue = since(s.clientAt, t.fc.times.client)
+	case flowRead:
+		s.serverDue = since(s.serverAt, t.bc.times.server)
+	}
+	return wait
+}
+
+// cut ends an answer that can't be completed: the client can tell by the missing end.
+func (s *session) cut(who, when byte) verdict {
+	s.mark(who, when)
+	if who == 'S' {
+		s.t.bc.rt.per[s.l.id].srvAbrt++
+		s.t.sc.rt.per[s.l.id].srvAbrt++
+	}
+	s.t.serverKeep = false
+	s.log()
+	return s.end()
+}
+
+// badAnswer is a server that speaks no good HTTP: one request is lost.
+func (s *session) badAnswer() verdict {
+	s.mark('P', 'H')
+	s.t.bc.rt.per[s.l.id].eresp++
+	s.t.sc.rt.per[s.l.id].eresp++
+	return s.fail(502)
+}
+
+// noAnswer is a server that closed or reset the connection instead of answering. On a connection that had idled it may
+// never have seen the request: then it is asked again on a fresh one.
+func (s *session) noAnswer() verdict {
+	t := s.t
+	if s.server.reused && t.replayable && t.answerAt < 0 {
+		s.dropServer()
+		t.fresh, t.sent, t.stuck = true, false, false
+		t.req = newBody(t.req.kind, t.head.ContentLength)
+		return s.dial()
+	}
+	s.mark('S', 'H')
+	t.bc.rt.per[s.l.id].eresp++
+	t.sc.rt.per[s.l.id].eresp++
+	return s.fail(502)
+}
+
+// fail answers with an error if nothing has been answered yet, and cuts the connection otherwise.
+func (s *session) fail(status int) verdict {
+	s.t.serverKeep = false
+	s.dropServer()
+	if s.t.started {
+		s.log()
+		return s.end()
+	}
+	return s.answerError(status)
+}
+
+func (s *session) exchangeTimeout() {
+	t := s.t
+	late := s.serverDue != 0 && s.serverDue <= s.l.now
+	switch {
+	case late && !t.started:
+		s.mark('s', 'H')
+		t.bc.rt.per[s.l.id].eresp++
+		t.sc.rt.per[s.l.id].eresp++
+		s.fail(504)
+	case late:
+		s.cut('s', 'D')
+	case !t.started:
+		s.mark('c', 'H')
+		s.fail(408)
+	default:
+		s.cut('c', 'D')
+	}
+}
+
+// finish ends a transaction that went well: log, give the server back, and see whether the client goes on.
+func (s *session) finish() verdict {
+	t := s.t
+	if t.serverKeep && t.sent && s.reusable() {
+		s.poolServer()
+	} else {
+		s.dropServer()
+	}
+	s.settle()
+	s.log()
+	if t.closing || !t.sent || s.client.broken || s.client.deaf {
+		return s.leave()
+	}
+	return s.nextRequest()
+}
+
+// nextRequest goes on with what the client has sent already, or idles.
+func (s *session) nextRequest() verdict {
+	s.t = s.retire()
+	if s.client.in != nil && s.client.in.r < s.client.in.w {
+		return s.newRequest()
+	}
+	s.l.free(&s.client.in)
+	return s.enter(phaseIdle)
+}
+
+// leaving: no more requests are wanted on this connection.
+func (s *session) leaving() bool { return s.l.draining || s.fe.gone.Load() }

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	backlog      = 4096
+	acceptBurst  = 64
+	pauseFor     = 10 * time.Millisecond
+	deferSeconds = 1
+)
+
+// group is one bind: a listening socket per loop, all on one address by SO_REUSEPORT. Its frontend may change.
+type group struct {
+	addr   netip.AddrPort
+	fe     atomic.Pointer[frontend]
+	fds    []int32 // of loop i
+	inodes []uint64
+}
+
+// acceptor is a loop's socket of a group.
+type acceptor struct {
+	group  *group
+	fd     int32
+	paused bool
+	timer  timer
+	loop   *loop
+}
+
+// listen opens a group's sockets; with an error none stays open.
+func listen(addr netip.AddrPort, n int) (*group, error) {
+	g := &group{addr: addr}
+	for range n {
+		fd, err := listenOne(addr)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		g.fds = append(g.fds, int32(fd))
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil {
+			g.inodes = append(g.inodes, st.Ino)
+		}
+	}
+	return g, nil
+}
+
+func (g *group) close() {
+	for _, fd := range g.fds {
+		sysClose(fd)
+	}
+	g.fds = nil
+}
+
+func listenOne(addr netip.AddrPort) (int, error) {
+	fd, err := bound(addr)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Listen(fd, backlog); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("listen: %w", err)
+	}
+	return fd, nil
+}
+
+// bound is a socket of an address that does not listen yet.
+func bound(addr netip.AddrPort) (fd int, err error) {
+	v6 := addr.Addr().Is6() && !addr.Addr().Is4In6()
+	family := unix.AF_INET
+	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: [4]byte{}}
+	if v6 {
+		family = unix.AF_INET6
+		sa = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
+	} else if ip := addr.Addr().Unmap(); ip.Is4() {
+		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
+	}
+	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	for _, o := range listenOptions(v6) {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+			return -1, fmt.Errorf("%s: %w", o.text, err)
+		}
+	}
+	if err := unix.Bind(fd, sa); err != nil {
+		return -1, fmt.Errorf("bind: %w", err)
+	}
+	return fd, nil
+}
+
+type sockOption struct {
+	level, name int
+	text        string
+}
+
+// listenOptions: a standby binds the virtual address before it has it (FREEBIND), and every loop has its own socket.
+func listenOptions(v6 bool) []sockOption {
+	os := []sockOption{
+		{unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"},
+		{unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, "TCP_NODELAY"},
+	}
+	if v6 {
+		return append(os, sockOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, "IPV6_V6ONLY"},
+			sockOption{unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, "IPV6_FREEBIND"})
+	}
+	return append(os, sockOption{unix.IPPROTO_IP, unix.IP_FREEBIND, "IP_FREEBIND"})
+}
+
+// deferAccept lets the kernel hold connections back until they say something; for protocols where the client begins.
+func deferAccept(fd int32, on bool) {
+	v := 0
+	if on {
+		v = deferSeconds
+	}
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, v)
+}
+
+// listenOn starts accepting on the loop's socket of a group.
+func (l *loop) listenOn(g *group) {
+	fd := g.fds[l.id]
+	a := &acceptor{group: g, fd: fd, loop: l}
+	a.timer.owner = a
+	for int(fd) >= len(l.accepts) {
+		l.accepts = append(l.accepts, make([]*acceptor, 16)...)
+	}
+	l.accepts[fd] = a
+	sysEpollAdd(l.ep, fd, 0, unix.EPOLLIN)
+}
+
+// unlisten takes in who has been let in by the kernel already, then closes the socket.
+func (l *loop) unlisten(a *acceptor) {
+	if !l.stopped {
+		for l.acceptOne(a) {
+		}
+	}
+	l.wheel.remove(&a.timer)
+	l.accepts[a.fd] = nil
+	sysClose(a.fd)
+}
+
+func (l *loop) accept(a *acceptor) {
+	for range acceptBurst {
+		if !l.acceptOne(a) {
+			return
+		}
+	}
+}
+
+// acceptOne is false when there is nobody, or no room: then the kernel's backlog holds who comes.
+func (l *loop) acceptOne(a *acceptor) bool {
+	if a.paused {
+		return false
+	}
+	e := l.e
+	fe := a.group.fe.Load()
+	if e.conns.add() > e.maxConn.Load() || fe.limited() {
+		e.conns.sub()
+		l.pause(a)
+		return false
+	}
+	fd, peer, errno := sysAccept(a.fd)
+	if errno != 0 {
+		e.conns.sub()
+		if errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOMEM || errno == unix.ENOBUFS {
+			l.pause(a)
+			if l.fails.allow(l.now) {
+				e.log.Error("cannot accept connections", "frontend", fe.name, "error", errno)
+			}
+		}
+		return errno == unix.ECONNABORTED || errno == unix.EINTR
+	}
+	l.accepted++
+	l.begin(a, fd, peer)
+	return true
+}
+
+// limited reports whether a frontend is at its maxconn.
+func (fe *frontend) limited() bool {
+	limit := fe.conf.Load().maxConn
+	return limit > 0 && fe.conn.cur.Load() >= limit
+}
+
+// pause stops listening to a socket for a moment; a connection that ends on this loop ends the pause.
+func (l *loop) pause(a *acceptor) {
+	a.paused = true
+	sysEpollDel(l.ep, a.fd)
+	l.paused = append(l.paused, a)
+	l.wheel.add(&a.timer, (l.now+int64(pauseFor))/int64(time.Millisecond))
+}
+
+func (a *acceptor) expired() { a.loop.resume() }
+
+func (l *loop) resume() {
+	if len(l.paused) == 0 || l.stopped {
+		return
+	}
+	for _, a := range l.paused {
+		if l.accepts[a.fd] != a {
+			continue
+		}
+		a.paused = false
+		l.wheel.remove(&a.timer)
+		sysEpollAdd(l.ep, a.fd, 0, unix.EPOLLIN)
+	}
+	l.paused = l.paused[:0]
+}
+
+// overlaps reports whether two addresses can't both be bound.
+func overlaps(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	x, y := a.Addr().Unmap(), b.Addr().Unmap()
+	return x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified())
+}

@@ -1,0 +1,388 @@
+package engine
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/http1"
+)
+
+// Heads as they are sent on, and the answers of our own.
+
+// writer appends to a buffer and remembers when there was no room.
+type writer struct {
+	b    *buffer
+	full bool
+}
+
+func (w *writer) bytes(p []byte) {
+	if len(p) > w.b.room() {
+		w.full = true
+		return
+	}
+	w.b.append(p)
+}
+
+func (w *writer) text(p string) {
+	if len(p) > w.b.room() {
+		w.full = true
+		return
+	}
+	w.b.w += copy(w.b.b[w.b.w:], p)
+}
+
+func (w *writer) header(h *http1.Header, in []byte) {
+	w.bytes(h.Name.Of(in))
+	w.text(": ")
+	w.bytes(h.Value.Of(in))
+	w.text("\r\n")
+}
+
+func (t *txn) connMode() proxy.ConnMode { return max(t.fc.mode, t.bc.mode) }
+
+// composeRequest writes the request's head for the server into its out buffer.
+func (s *session) composeRequest() bool {
+	t, c := s.t, s.server
+	in, h := s.client.in.data(), &t.head
+	if c.out == nil {
+		c.out = s.l.buffer(false)
+	}
+	w := writer{b: c.out}
+	w.bytes(h.Line.Of(in))
+	w.text("\r\n")
+	for i := range h.Headers[:h.N] {
+		hd := &h.Headers[i]
+		switch {
+		case hd.ID == http1.Upgrade && t.upgrade:
+		case hd.Hop:
+			continue
+		case hd.ID == http1.Cookie && t.bc.cookie != nil && t.bc.cookie.Indirect:
+			s.cookieLine(&w, hd, in)
+			continue
+		}
+		w.header(hd, in)
+	}
+	s.forwardedFor(&w, in)
+	switch {
+	case t.upgrade:
+		w.text("Connection: Upgrade\r\n")
+	case t.connMode() != proxy.KeepAlive:
+		w.text("Connection: close\r\n")
+	}
+	w.text("\r\n")
+	return !w.full
+}
+
+// cookieLine passes a Cookie header on without the cookie that is ours (indirect).
+func (s *session) cookieLine(w *writer, hd *http1.Header, in []byte) {
+	v, name := hd.Value.Of(in), s.t.bc.cookie.Name
+	start, end := ourCookie(v, name)
+	if start < 0 {
+		w.header(hd, in)
+		return
+	}
+	head, tail := bytes.TrimRight(v[:start], "; \t"), bytes.TrimLeft(v[end:], "; \t")
+	if len(head)+len(tail) == 0 {
+		return
+	}
+	w.bytes(hd.Name.Of(in))
+	w.text(": ")
+	w.bytes(head)
+	if len(head) > 0 && len(tail) > 0 {
+		w.text("; ")
+	}
+	w.bytes(tail)
+	w.text("\r\n")
+}
+
+// ourCookie finds name=value in a Cookie header; start is -1 without one.
+func ourCookie(v []byte, name string) (start, end int) {
+	for at := 0; at < len(v); {
+		for at < len(v) && (v[at] == ' ' || v[at] == '\t' || v[at] == ';') {
+			at++
+		}
+		end := at
+		for end < len(v) && v[end] != ';' {
+			end++
+		}
+		if p := v[at:end]; len(p) > len(name) && p[len(name)] == '=' && string(p[:len(name)]) == name {
+			return at, end
+		}
+		at = end
+	}
+	return -1, -1
+}
+
+func findCookie(h *http1.Head, in []byte, name string) ([]byte, bool) {
+	for i := range h.Headers[:h.N] {
+		if h.Headers[i].ID != http1.Cookie {
+			continue
+		}
+		v := h.Headers[i].Value.Of(in)
+		if start, end := ourCookie(v, name); start >= 0 {
+			return bytes.Trim(v[start+len(name)+1:end], " \t\""), true
+		}
+	}
+	return nil, false
+}
+
+// forwardedFor appends one more header line that names the client.
+func (s *session) forwardedFor(w *writer, in []byte) {
+	t := s.t
+	f := t.bc.forward
+	if f == nil {
+		f = t.fc.forward
+	}
+	addr := s.peer.Addr()
+	if f == nil || f.except.IsValid() && f.except.Contains(addr) {
+		return
+	}
+	if f.ifNone {
+		for i := range t.head.Headers[:t.head.N] {
+			if http1.EqualFold(t.head.Headers[i].Name.Of(in), f.lower) {
+				return
+			}
+		}
+	}
+	w.bytes(f.prefix)
+	if w.b.room() < 64 {
+		w.full = true
+		return
+	}
+	b := addr.AppendTo(w.b.b[:w.b.w])
+	w.b.w = len(b)
+	w.text("\r\n")
+}
+
+// composeAnswer writes the answer's head for the client into its out buffer.
+func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
+	t, c := s.t, &s.client
+	if c.out == nil {
+		c.out = s.l.buffer(false)
+	}
+	before := c.out.w
+	w := writer{b: c.out}
+	w.text("HTTP/1.1")
+	w.bytes(h.Line.Of(in)[8:])
+	w.text("\r\n")
+	insert := s.insertsCookie()
+	private := insert && t.bc.cookie.NoCache && cacheable(h, in)
+	for i := range h.Headers[:h.N] {
+		hd := &h.Headers[i]
+		switch {
+		case hd.ID == http1.Upgrade && h.Status == 101:
+		case hd.Hop,
+			h.LengthDropped && hd.ID == http1.ContentLength,
+			hd.ID == http1.TransferEncoding && t.minor == 0,
+			hd.ID == http1.SetCookie && t.bc.cookie != nil && setsOurs(hd.Value.Of(in), t.bc.cookie.Name):
+			continue
+		}
+		w.header(hd, in)
+	}
+	if insert {
+		w.bytes(t.sc.setCookie)
+		t.flags[3] = 'I'
+	} else if t.bc.cookie != nil {
+		t.flags[3] = 'N'
+	}
+	if private {
+		w.text("Cache-Control: private\r\n")
+	}
+	switch {
+	case h.Status == 101:
+		w.text("Connection: Upgrade\r\n")
+	case tunnel:
+	case t.closing:
+		w.text("Connection: close\r\n")
+	case t.minor == 0:
+		w.text("Connection: keep-alive\r\n")
+	}
+	w.text("\r\n")
+	countDown(s, c.out.w-before)
+	return !w.full
+}
+
+// insertsCookie: the client came without a cookie of the server that serves it.
+func (s *session) insertsCookie() bool {
+	t := s.t
+	return t.bc.cookie != nil && t.sc.setCookie != nil && !(t.flags[2] == 'V' && t.persistent)
+}
+
+func setsOurs(v []byte, name string) bool {
+	return len(v) > len(name) && v[len(name)] == '=' && string(v[:len(name)]) == name
+}
+
+// cacheable is whether a cache might keep the answer: it has a validator or says how long it is fresh, and nothing in
+// it forbids (RFC 9111 section 3).
+func cacheable(h *http1.Head, in []byte) bool {
+	yes := false
+	for i := range h.Headers[:h.N] {
+		v := h.Headers[i].Value.Of(in)
+		switch h.Headers[i].ID {
+		case http1.ETag, http1.LastModified, http1.Expires:
+			yes = true
+		case http1.Pragma:
+			if http1.EqualFold(v, "no-cache") {
+				return false
+			}
+		case http1.CacheControl:
+			for len(v) > 0 {
+				var d []byte
+				d, v = http1.NextToken(v)
+				switch {
+				case http1.EqualFold(d, "no-store"), http1.EqualFold(d, "private"), http1.EqualFold(d, "no-cache"):
+					return false
+				case http1.EqualFold(d, "public"), hasFoldPrefix(d, "max-age="), hasFoldPrefix(d, "s-maxage="):
+					yes = true
+				}
+			}
+		}
+	}
+	return yes
+}
+
+func hasFoldPrefix(b []byte, lower string) bool {
+	return len(b) >= len(lower) && http1.EqualFold(b[:len(lower)], lower)
+}
+
+// errorPages are whole answers, made once.
+var errorPages = map[int][]byte{}
+
+func init() {
+	for _, p := range []struct {
+		status       int
+		reason, text string
+	}{
+		{400, "Bad request", "The request could not be understood."},
+		{401, "Unauthorized", "A user name and a password are needed."},
+		{408, "Request Time-out", "The request did not arrive in time."},
+		{500, "Internal Server Error", "Something went wrong here."},
+		{502, "Bad Gateway", "The server's answer was invalid or incomplete."},
+		{503, "Service Unavailable", "No server is available to handle this request."},
+		{504, "Gateway Time-out", "The server did not answer in time."},
+	} {
+		status := strconv.Itoa(p.status)
+		body := "<html><body><h1>" + status + " " + p.reason + "</h1>\n" + p.text + "\n</body></html>\n"
+		head := "HTTP/1.1 " + status + " " + p.reason + "\r\ncontent-length: " + strconv.Itoa(len(body)) +
+			"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n"
+		errorPages[p.status] = []byte(head + body)
+	}
+}
+
+// answerError ends a transaction with one of our own pages and the connection with it.
+func (s *session) answerError(status int) verdict {
+	t, c := s.t, &s.client
+	s.dropServer()
+	s.settle()
+	t.status = status
+	page := errorPages[status]
+	if t.method == http1.HEAD && t.headAt >= 0 {
+		page = page[:bytes.Index(page, []byte("\r\n\r\n"))+4]
+	}
+	if c.out == nil {
+		c.out = s.l.buffer(false)
+	}
+	if len(page) > c.out.room() {
+		s.log()
+		return s.end()
+	}
+	c.out.append(page)
+	countDown(s, len(page))
+	s.countAnswer(status)
+	return s.answerOwn(false)
+}
+
+// answerOwn sends what is in the out buffer; with keep the connection stays open afterwards.
+func (s *session) answerOwn(keep bool) verdict {
+	s.settle()
+	s.log()
+	s.keep = keep
+	s.enter(phaseReply)
+	s.due = s.after(max(s.t.fc.times.client, 1))
+	if s.t.fc.times.client == 0 {
+		s.due = 0
+	}
+	return proceed
+}
+
+func (s *session) reply() verdict {
+	switch s.l.flush(&s.client) {
+	case ioBlock:
+		return wait
+	case ioError:
+		return s.end()
+	}
+	if s.keep {
+		return s.nextRequest()
+	}
+	return s.leave()
+}
+
+func (s *session) countAnswer(status int) {
+	t, id := s.t, s.l.id
+	s.fe.per[id].answered(status)
+	if t.bc != nil {
+		t.bc.rt.per[id].answered(status)
+	}
+	if t.sc != nil && t.started {
+		t.sc.rt.per[id].answered(status)
+	}
+}
+
+// log writes the transaction's line and takes its times into the averages.
+func (s *session) log() {
+	t, l := s.t, s.l
+	ms := func(from, to int64) int64 {
+		if from < 0 || to < 0 {
+			return -1
+		}
+		return to/1e6 - from/1e6
+	}
+	e := accesslog.Entry{Client: s.peer, Start: l.wall - l.now + t.start, Frontend: s.fe.name, Backend: s.fe.name,
+		TR: ms(t.start, t.headAt), Tw: ms(t.chosenAt, t.queuedAt), Tc: ms(t.queuedAt, t.connectedAt), Tr: ms(t.connectedAt, t.answerAt),
+		Ta: ms(t.start, l.now), Status: t.status, Bytes: t.bytes, Flags: t.flags, Retries: t.retries, Redispatched: t.redispatched,
+		ServerQueue: t.queueServer, BackendQueue: t.queueBackend}
+	e.Counts.Process, e.Counts.Frontend = l.e.conns.cur.Load(), s.fe.conn.cur.Load()
+	if t.bc != nil {
+		e.Backend = t.bc.rt.name
+		e.Counts.Backend = t.bc.rt.conn.cur.Load()
+		t.averages(l.id, &e)
+	}
+	if t.own {
+		e.Server = "<STATS>"
+	}
+	if t.sc != nil {
+		e.Server = t.sc.rt.name
+		e.Counts.Server = t.sc.rt.conn.cur.Load()
+	}
+	if len(t.line) > 0 {
+		e.Request = t.line
+	}
+	if t.fc.sink == nil {
+		return
+	}
+	switch t.fc.format {
+	case proxy.LogHTTP:
+		l.line = accesslog.AppendHTTP(l.line[:0], &l.stamp, &e)
+	case proxy.LogTCP:
+		l.line = accesslog.AppendTCP(l.line[:0], &l.stamp, &e)
+	default:
+		return
+	}
+	l.ring.Put(t.fc.sink, accesslog.Info, l.line)
+}
+
+func (t *txn) averages(id int, e *accesslog.Entry) {
+	add := func(c *counters) {
+		c.qtime.add(max(e.Tw, 0))
+		c.ctime.add(max(e.Tc, 0))
+		c.rtime.add(max(e.Tr, 0))
+		c.ttime.add(e.Ta)
+	}
+	add(t.bc.rt.per[id])
+	if t.sc != nil {
+		add(t.sc.rt.per[id])
+	}
+}

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/proxy"
+)
+
+const (
+	// idleFor is how long a server connection waits for another request, idleMax how many of a server a loop keeps.
+	idleFor = 30 * time.Second
+	idleMax = 4096
+)
+
+// pooled is what a server connection has beyond a client's.
+type pooled struct {
+	sc         *serverConf
+	owner      *loop
+	reused     bool
+	requests   int
+	prev, next *conn // of the idle list
+	timer      timer
+	pooledAt   int64
+}
+
+// idleList holds a loop's idle connections to one server, the latest used in front: those at its end go first.
+type idleList struct {
+	first *conn
+	n     int
+}
+
+func (l *loop) newConn() *conn {
+	var c *conn
+	if n := len(l.spares); n > 0 {
+		c = l.spares[n-1]
+		l.spares = l.spares[:n-1]
+		*c = conn{gen: c.gen, fd: -1}
+	} else {
+		c = &conn{fd: -1}
+	}
+	c.owner = l
+	c.timer.owner = c
+	return c
+}
+
+func (l *loop) freeConn(c *conn) {
+	l.wheel.remove(&c.timer)
+	l.close(c)
+	c.s, c.sc = nil, nil
+	if len(l.spares) < 4096 {
+		l.spares = append(l.spares, c)
+	}
+}
+
+// dropServer closes the session's server connection.
+func (s *session) dropServer() {
+	if s.server != nil {
+		s.l.freeConn(s.server)
+		s.server = nil
+	}
+}
+
+// reusable: nothing is left over on the connection and nothing casts doubt on where the next answer would begin.
+func (s *session) reusable() bool {
+	c, t := s.server, s.t
+	return t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
+		!t.stuck && t.sc.rt.idle[s.l.id].n < idleMax && !t.private && t.sc.rt.up.Load()
+}
+
+func (s *session) poolServer() {
+	c, l := s.server, s.l
+	s.server = nil
+	c.s, c.reused = nil, true
+	l.arm(c)
+	list := &c.sc.rt.idle[l.id]
+	c.prev, c.next = nil, list.first
+	if list.first != nil {
+		list.first.prev = c
+	}
+	list.first = c
+	list.n++
+	c.sc.rt.idles.Add(1)
+	if !c.timer.on {
+		l.wheel.add(&c.timer, (l.now+int64(idleFor))/int64(time.Millisecond))
+	}
+	c.pooledAt = l.now
+}
+
+// reuse gives the session an idle connection to its server.
+func (s *session) reuse() bool {
+	t, l := s.t, s.l
+	if t.connMode() != proxy.KeepAlive || t.upgrade {
+		return false
+	}
+	list := &t.sc.rt.idle[l.id]
+	for list.first != nil {
+		c := list.first
+		l.unpool(c)
+		if c.sc.addr != t.sc.addr {
+			l.freeConn(c)
+			continue
+		}
+		if !t.replayable { // it can't be sent twice: look whether the server has closed meanwhile
+			if _, e := sysPeek(c.fd); e != unix.EAGAIN {
+				l.freeConn(c)
+				continue
+			}
+		}
+		c.s = s
+		s.server = c
+		return true
+	}
+	return false
+}
+
+func (l *loop) unpool(c *conn) {
+	list := &c.sc.rt.idle[l.id]
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		list.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	list.n--
+	c.sc.rt.idles.Add(-1)
+}
+
+// idleEvent is a server that speaks or closes unasked: the connection is worth nothing any more.
+func (l *loop) idleEvent(c *conn) {
+	if c.readable || c.hup {
+		l.dropIdle(c)
+	}
+}
+
+func (l *loop) dropIdle(c *conn) {
+	if c.sc == nil {
+		l.close(c)
+		return
+	}
+	l.unpool(c)
+	l.freeConn(c)
+}
+
+// expired closes a connection that nobody has used for long; the timer of one that was used meanwhile is set anew.
+func (c *conn) expired() {
+	l := c.owner
+	switch due := c.pooledAt + int64(idleFor); {
+	case c.s != nil:
+		// In use; poolServer sets it again.
+	case l.now >= due:
+		l.dropIdle(c)
+	default:
+		l.wheel.add(&c.timer, due/int64(time.Millisecond)+1)
+	}
+}
+
+// purge closes all idle connections to a server.
+func (l *loop) purge(rt *server) {
+	for c := rt.idle[l.id].first; c != nil; c = rt.idle[l.id].first {
+		l.dropIdle(c)
+	}
+}

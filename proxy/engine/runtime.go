@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/stats"
+	"github.com/reeve-lb/reeve/proxy/stick"
+)
+
+// What outlives a configuration: one frontend, backend and server per name, with its counters and health. Each loop
+// counts in a struct of its own and reads are sums; what loops must know of each other is atomic.
+
+// gauge is a current number and the greatest it was.
+type gauge struct{ cur, max atomic.Int64 }
+
+func (g *gauge) add() int64 {
+	n := g.cur.Add(1)
+	for m := g.max.Load(); n > m && !g.max.CompareAndSwap(m, n); m = g.max.Load() {
+	}
+	return n
+}
+
+func (g *gauge) sub() { g.cur.Add(-1) }
+
+// counters are one loop's part of a row. Not every row has a use for each.
+type counters struct {
+	conns, sessions, requests, bin, bout          uint64
+	dreq, dresp, ereq, econ, eresp, wretr, wredis uint64
+	lbtot, cliAbrt, srvAbrt, intercepted          uint64
+	connect, reuse                                uint64
+	status                                        [6]uint64 // other, 1xx .. 5xx
+	last                                          int64     // when the last session began, ns since base
+	qtime, ctime, rtime, ttime                    average
+	rate, reqRate                                 frequency
+	_                                             [64]byte // the next loop's are on lines of their own
+}
+
+// average is HAProxy's sliding mean of the last 1024 values, kept as their sum.
+type average struct{ sum, n int64 }
+
+func (a *average) add(v int64) {
+	if a.n < 1024 {
+		a.n++
+		a.sum += v
+		return
+	}
+	a.sum += v - (a.sum+1023)/1024
+}
+
+// frequency counts per second: the past second in full, and its rest fading as the present one fills.
+type frequency struct {
+	sec       int64
+	cur, prev uint64
+	max       uint64
+}
+
+func (f *frequency) add(now int64) {
+	f.roll(now)
+	f.cur++
+	f.max = max(f.max, f.read(now))
+}
+
+func (f *frequency) roll(now int64) {
+	if sec := now / int64(time.Second); sec != f.sec {
+		f.prev = 0
+		if sec == f.sec+1 {
+			f.prev = f.cur
+		}
+		f.sec, f.cur = sec, 0
+	}
+}
+
+func (f *frequency) read(now int64) uint64 {
+	f.roll(now)
+	rest := uint64(time.Second) - uint64(now%int64(time.Second))
+	return f.cur + f.prev*(rest/1000)/1e6
+}
+
+func (c *counters) answered(status int) {
+	class := status / 100
+	if class < 1 || class > 5 {
+		class = 0
+	}
+	c.status[class]++
+}
+
+func perLoop(n int) []*counters {
+	cs := make([]*counters, n)
+	for i := range cs {
+		cs[i] = &counters{last: -1}
+	}
+	return cs
+}
+
+type frontend struct {
+	name string
+	conf atomic.Pointer[frontConf]
+	conn gauge
+	gone atomic.Bool // removed: connections end with their request
+	per  []*counters
+}
+
+type backend struct {
+	name   string
+	conf   atomic.Pointer[backConf] // the newest; requests hold the one they began with
+	conn   gauge
+	per    []*counters
+	queue  queue
+	turn   atomic.Uint64  // position in the round robin
+	tables []*stick.Table // per loop; nil without a stick-table
+	table  *proxy.StickTable
+
+	// Guarded by Engine.mu:
+	down      bool
+	changed   time.Time
+	downtime  time.Duration
+	downCount uint64
+}
+
+type server struct {
+	name    string
+	backend *backend
+	conn    gauge // requests (HTTP) or connections (TCP) that hold a slot
+	limit   atomic.Int64
+	up      atomic.Bool
+	waiting gauge // in its own queue
+	per     []*counters
+	idle    []idleList // per loop
+	idles   atomic.Int64
+
+	// Guarded by Engine.mu:
+	address  sockaddr
+	check    stats.CheckResult
+	checked  bool
+	fails    uint64
+	downs    uint64
+	changed  time.Time
+	downtime time.Duration
+}
+
+// full reports whether a newcomer has to queue.
+func (s *server) full() bool {
+	limit := s.limit.Load()
+	return limit > 0 && (s.conn.cur.Load() >= limit || s.waiting.cur.Load() > 0 || s.backend.queue.general.Load() > 0)
+}
+
+// room reports whether a slot is free.
+func (s *server) room() bool {
+	limit := s.limit.Load()
+	return limit == 0 || s.conn.cur.Load() < limit
+}
+
+// take takes a slot if there is one, whoever waits.
+func (s *server) take() bool {
+	limit := s.limit.Load()
+	if limit == 0 {
+		s.conn.add()
+		return true
+	}
+	for {
+		n := s.conn.cur.Load()
+		if n >= limit {
+			return false
+		}
+		if s.conn.cur.CompareAndSwap(n, n+1) {
+			for m := s.conn.max.Load(); n+1 > m && !s.conn.max.CompareAndSwap(m, n+1); m = s.conn.max.Load() {
+			}
+			return true
+		}
+	}
+}

@@ -1,0 +1,385 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/http1"
+)
+
+// phase is where a session stands. HTTP's story is told in http.go, TCP's in tcp.go, what both share in connect.go.
+type phase uint8
+
+const (
+	phaseDead phase = iota
+	phaseIdle       // waits for the first byte of a request
+	phaseHead       // a request head is coming in
+	phaseChoose
+	phaseQueue
+	phaseDelay // between two attempts to connect
+	phaseConnect
+	phaseExchange // request out, answer back
+	phaseTunnel
+	phasePage   // the statistics page is being made
+	phaseReply  // an answer of our own goes out
+	phaseLinger // the client reads the rest before we close
+)
+
+// verdict is what a phase answers: go on with the next, or wait for an event, a timer or mail.
+type verdict bool
+
+const (
+	proceed verdict = true
+	wait    verdict = false
+)
+
+// session is a client's connection and what it does at the moment. It belongs to one loop.
+type session struct {
+	l          *loop
+	prev, next *session // of the loop's live ones
+	fe         *frontend
+	client     conn
+	server     *conn
+	t          *txn // nil while idle
+	phase      phase
+	queued     bool // in the loop's again list
+	keep       bool // after a reply of our own the connection stays
+	http       bool
+	requests   int
+	accepted   int64
+	waited     int64 // ns the kernel held the connection back (deferred accept)
+	clientAt   int64 // last activity, ns
+	serverAt   int64
+	// Deadlines, ns, 0 for none: of the phase, of the client's and of the server's inactivity.
+	due, clientDue, serverDue int64
+	timer                     timer
+	peer                      netip.AddrPort
+}
+
+// txn is one request and its answer, or a whole TCP connection. Idle connections have none.
+type txn struct {
+	life uint64 // unique in the loop
+	head http1.Head
+	fc   *frontConf
+	bc   *backConf
+	sc   *serverConf
+	slot bool // holds one of sc's
+	wait waiter
+
+	start, headAt, chosenAt, queuedAt, connectedAt, answerAt int64
+	req, res                                                 body
+	minor                                                    int // of the request
+	method                                                   http1.Method
+	status                                                   int
+	bytes                                                    uint64
+	flags                                                    [4]byte
+	retries                                                  int
+	redispatched, persistent, replayable, fresh, sent        bool
+	upgrade, started, closing, serverKeep, stuck, setCookie  bool
+	renew, settled, private, own                             bool
+	except                                                   int
+	queueServer, queueBackend                                int
+	line                                                     []byte
+}
+
+func (l *loop) newTxn() *txn {
+	var t *txn
+	if n := len(l.txns); n > 0 {
+		t = l.txns[n-1]
+		l.txns = l.txns[:n-1]
+	} else {
+		t = &txn{line: make([]byte, 0, 1024)}
+	}
+	t.flags = [4]byte{'-', '-', '-', '-'}
+	l.lives++
+	t.life, t.status, t.except = l.lives, -1, -1
+	t.start, t.headAt, t.chosenAt, t.queuedAt, t.connectedAt, t.answerAt = l.now, -1, -1, -1, -1, -1
+	return t
+}
+
+func (l *loop) freeTxn(t *txn) {
+	t.clear()
+	if len(l.txns) < 4096 {
+		l.txns = append(l.txns, t)
+	}
+}
+
+// clear resets all but the head, which every parse resets itself.
+func (t *txn) clear() {
+	t.fc, t.bc, t.sc, t.slot, t.wait = nil, nil, nil, false, waiter{}
+	t.req, t.res, t.minor, t.method, t.bytes, t.retries = body{}, body{}, 0, 0, 0, 0
+	t.redispatched, t.persistent, t.replayable, t.fresh, t.sent = false, false, false, false, false
+	t.upgrade, t.started, t.closing, t.serverKeep, t.stuck, t.setCookie, t.renew = false, false, false, false, false, false, false
+	t.settled, t.private, t.own = false, false, false
+	t.queueServer, t.queueBackend = 0, 0
+	t.line = t.line[:0]
+}
+
+// begin makes a session of an accepted descriptor.
+func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
+	var s *session
+	if n := len(l.sessions); n > 0 {
+		s = l.sessions[n-1]
+		l.sessions = l.sessions[:n-1]
+	} else {
+		s = &session{}
+		s.timer.owner = s
+	}
+	fc := a.group.fe.Load().conf.Load()
+	s.l, s.fe, s.peer, s.http, s.requests = l, fc.rt, peer, fc.http, 0
+	s.accepted, s.clientAt, s.waited, s.server, s.t = l.now, l.now, 0, nil, nil
+	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
+	s.client = conn{gen: s.client.gen, client: true, readable: true, writable: true, s: s}
+	l.adopt(&s.client, fd)
+	s.next, s.prev = l.live, nil
+	if l.live != nil {
+		l.live.prev = s
+	}
+	l.live = s
+	l.count++
+	s.fe.conn.add()
+	ctr := s.fe.per[l.id]
+	ctr.conns++
+	ctr.sessions++
+	ctr.rate.add(l.now)
+	ctr.last = l.now
+	if fc.format == proxy.LogBasic && fc.sink != nil {
+		l.line = accesslog.AppendBasic(l.line[:0], peer, sysLocal(fd), s.fe.name, modeName(fc.http))
+		l.ring.Put(fc.sink, accesslog.Info, l.line)
+	}
+	if s.http {
+		s.phase = phaseIdle
+	} else {
+		s.tcpBegin(fc)
+	}
+	s.run()
+}
+
+func modeName(http bool) string {
+	if http {
+		return "HTTP"
+	}
+	return "TCP"
+}
+
+// run takes the session as far as it gets.
+func (s *session) run() {
+	for s.step() == proceed {
+	}
+	if s.phase != phaseDead {
+		s.arrange()
+	}
+}
+
+func (s *session) step() verdict {
+	switch s.phase {
+	case phaseIdle:
+		return s.idle()
+	case phaseHead:
+		return s.head()
+	case phaseChoose:
+		return s.choose()
+	case phaseConnect:
+		return s.connect()
+	case phaseExchange:
+		return s.exchange()
+	case phaseTunnel:
+		return s.tunnel()
+	case phaseReply:
+		return s.reply()
+	case phaseLinger:
+		return s.linger()
+	}
+	return wait // queue and delay end by mail and timer
+}
+
+// nearest is the earliest deadline, 0 if there is none.
+func (s *session) nearest() int64 {
+	d := s.due
+	for _, o := range [...]int64{s.clientDue, s.serverDue} {
+		if o != 0 && (d == 0 || o < d) {
+			d = o
+		}
+	}
+	return d
+}
+
+// arrange sees to it that the timer fires no later than the nearest deadline; firing early costs less than moving it.
+func (s *session) arrange() {
+	d := s.nearest()
+	if d == 0 {
+		return
+	}
+	at := (d + int64(time.Millisecond) - 1) / int64(time.Millisecond)
+	if !s.timer.on || s.timer.at > at {
+		s.l.wheel.add(&s.timer, at)
+	}
+}
+
+func (s *session) expired() {
+	d := s.nearest()
+	if d == 0 || s.phase == phaseDead {
+		return
+	}
+	if s.l.now < d {
+		s.arrange()
+		return
+	}
+	s.timeout()
+	s.run()
+}
+
+// after is a deadline d from now, 0 for none.
+func (s *session) after(d int64) int64 { return since(s.l.now, d) }
+
+func since(at, d int64) int64 {
+	if d == 0 {
+		return 0
+	}
+	return at + d
+}
+
+func (s *session) enter(p phase) verdict {
+	s.phase, s.due, s.clientDue, s.serverDue = p, 0, 0, 0
+	return proceed
+}
+
+// timeout is what a deadline that has passed means in each phase.
+func (s *session) timeout() {
+	switch s.phase {
+	case phaseIdle, phaseHead:
+		s.headTimeout()
+	case phaseQueue:
+		s.queueTimeout()
+	case phaseDelay:
+		s.enter(phaseChoose)
+	case phaseConnect:
+		s.connectFailed('s', false)
+	case phaseExchange:
+		s.exchangeTimeout()
+	case phaseTunnel:
+		s.tunnelTimeout()
+	default:
+		s.end()
+	}
+}
+
+// end closes both sides and frees the session.
+func (s *session) end() verdict {
+	if s.phase == phaseDead {
+		return wait
+	}
+	l := s.l
+	if s.t != nil {
+		s.settle()
+		l.freeTxn(s.t)
+		s.t = nil
+	}
+	s.dropServer()
+	l.close(&s.client)
+	l.wheel.remove(&s.timer)
+	s.phase = phaseDead
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.live = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+	l.count--
+	s.fe.conn.sub()
+	l.e.conns.sub()
+	if len(l.sessions) < 4096 && !s.queued {
+		l.sessions = append(l.sessions, s)
+	}
+	l.resume()
+	return wait
+}
+
+// abort ends a session that the process has no more time for.
+func (s *session) abort() {
+	if s.t != nil {
+		s.mark('K', s.letter())
+		s.log()
+	}
+	s.end()
+}
+
+// letter is the second flag: how far the session had come.
+func (s *session) letter() byte {
+	switch s.phase {
+	case phaseIdle, phaseHead:
+		return 'R'
+	case phaseChoose, phaseQueue:
+		return 'Q'
+	case phaseDelay, phaseConnect:
+		return 'C'
+	case phaseExchange:
+		if s.t == nil || !s.t.started {
+			return 'H'
+		}
+	}
+	return 'D'
+}
+
+// mark sets the first two flags, once: the first cause is the one that is told.
+func (s *session) mark(who, when byte) {
+	if s.t.flags[0] == '-' {
+		s.t.flags[0], s.t.flags[1] = who, when
+	}
+}
+
+// linger reads what the client still sends, so that closing does not reset the connection under the answer it has yet
+// to read (RFC 9112 section 9.6).
+func (s *session) linger() verdict {
+	l, c := s.l, &s.client
+	if s.due == 0 {
+		sysShutdown(c.fd)
+		c.shut = true
+		s.due = s.after(int64(time.Second))
+	}
+	for range budget {
+		if c.in != nil {
+			c.in.r, c.in.w = 0, 0
+		}
+		_, r := l.fill(c, false)
+		switch r {
+		case ioBlock:
+			return wait
+		case ioEOF, ioError:
+			return s.end()
+		}
+	}
+	l.later(s)
+	return wait
+}
+
+// leave closes the client's side in the gentlest way that is needed.
+func (s *session) leave() verdict {
+	if s.client.eof || s.client.broken {
+		return s.end()
+	}
+	if s.client.in == nil && !s.client.readable && !s.client.hup {
+		return s.end()
+	}
+	if n, e := sysPeek(s.client.fd); s.client.in == nil && (e == unix.EAGAIN || n == 0 && e == 0) {
+		return s.end()
+	}
+	s.t = s.retire()
+	return s.enter(phaseLinger)
+}
+
+// retire frees the transaction, if there is one.
+func (s *session) retire() *txn {
+	if s.t != nil {
+		s.settle()
+		s.l.freeTxn(s.t)
+	}
+	return nil
+}
