@@ -1,0 +1,234 @@
+package speaker
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/packet"
+	"github.com/reeve-lb/reeve/vrrp/track"
+	"github.com/reeve-lb/reeve/vrrp/vip"
+)
+
+const (
+	packetBound = 64
+	workBound   = 64
+)
+
+// instance drives one machine. run owns it; mu lets Status look in.
+type instance struct {
+	sp       *Speaker
+	name     string
+	log      hclog.Logger
+	port     *port
+	packets  chan packet.Datagram // payloads are copies
+	work     chan func()          // to be done on run's goroutine, mu held
+	dirty    chan struct{}        // surroundings changed
+	asked    *settings            // the latest, the supervisor's own
+	gone     chan struct{}        // closed when run ended
+	force    context.CancelFunc   // ends run whatever is on
+	counters packet.Counters
+
+	mu      sync.Mutex
+	set     *settings
+	held    []vip.On
+	m       machine.Machine
+	started bool
+	timers  [machine.Timers]boottime.Time
+	events  []machine.Event // that actions gave rise to
+	source  netip.Addr
+	fault   string
+	rating  track.Rating
+	history history
+	limit   limiter
+	burst   int           // rounds of gratuitous ARP still to send, vrrp_garp_interval apart
+	burstAt boottime.Time // 0: none
+	sent    uint64
+	heard   uint64
+	into    packet.Advert
+	frame   []byte
+}
+
+func newInstance(sp *Speaker, s *settings, p *port) *instance {
+	i := &instance{
+		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.held(),
+		packets: make(chan packet.Datagram, packetBound),
+		work:    make(chan func(), workBound),
+		dirty:   make(chan struct{}, 1),
+		gone:    make(chan struct{}),
+		m:       machine.New(s.machine),
+		into:    packet.Advert{Addresses: make([]netip.Addr, 0, packet.MaxAddresses)},
+		frame:   make([]byte, 0, packet.MaxLen),
+	}
+	i.history.since = time.Now()
+	i.history.cause = "startup"
+	return i
+}
+
+// post has f done on the instance's goroutine; false if the instance has ended.
+func (i *instance) post(f func()) bool {
+	select {
+	case i.work <- f:
+		return true
+	case <-i.gone:
+		return false
+	}
+}
+
+// feedLater is post of one event.
+func (i *instance) feedLater(ev machine.Event) bool { return i.post(func() { i.feed(ev) }) }
+
+// touch says that the surroundings may be others.
+func (i *instance) touch() {
+	select {
+	case i.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// receive queues a datagram, or drops it when the instance is too busy. The payload is copied.
+func (i *instance) receive(d packet.Datagram) {
+	d.Payload = append([]byte(nil), d.Payload...)
+	select {
+	case i.packets <- d:
+	default:
+		i.counters.Add(packet.QueueFull)
+	}
+}
+
+// run drives the machine until it is done, or ctx forces the end.
+func (i *instance) run(ctx context.Context) {
+	defer close(i.gone)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		next, done := i.due()
+		if done {
+			return
+		}
+		timer.Reset(next)
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-i.packets:
+			i.locked(func() { i.judge(d) })
+		case f := <-i.work:
+			i.locked(f)
+		case <-i.dirty:
+			i.locked(i.refresh)
+		case <-timer.C:
+		}
+	}
+}
+
+func (i *instance) locked(f func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	f()
+}
+
+// idle is how long an instance without a timer sleeps.
+const idle = time.Hour
+
+// due fires the timers whose time has come, and tells how long until the next.
+func (i *instance) due() (next time.Duration, done bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for t := range machine.Timers {
+		if at := i.timers[t]; !at.IsZero() && !boottime.Now().Before(at) {
+			i.timers[t] = 0
+			i.feed(machine.Fired{Timer: t})
+		}
+	}
+	if !i.burstAt.IsZero() && !boottime.Now().Before(i.burstAt) {
+		i.announce()
+	}
+	now := boottime.Now()
+	next = idle
+	for _, at := range append(i.timers[:], i.burstAt) {
+		if !at.IsZero() {
+			next = min(next, max(at.Sub(now), 0))
+		}
+	}
+	return next, i.m.Done()
+}
+
+// feed steps the machine, takes the actions, and goes on with the events they gave rise to.
+func (i *instance) feed(ev machine.Event) {
+	i.events = append(i.events, ev)
+	for len(i.events) > 0 {
+		ev, i.events = i.events[0], i.events[1:]
+		m, actions := i.m.Step(ev, boottime.Now())
+		i.m = m
+		for _, a := range actions {
+			i.take(a)
+		}
+	}
+	i.events = nil
+}
+
+// judge looks at one datagram.
+func (i *instance) judge(d packet.Datagram) {
+	warn, err := i.set.expect.Judge(&i.into, d)
+	if err != nil {
+		e := err.(*packet.Error)
+		i.counters.Add(e.Cause)
+		if i.limit.allow(e.Cause.String(), d.Source, boottime.Now()) {
+			i.log.Warn("("+i.name+") advert dropped", "source", d.Source, "cause", e.Cause, "error", err)
+		}
+		return
+	}
+	i.heard++
+	i.history.saw(d.Source, int(i.into.Priority), time.Now())
+	if warn != nil {
+		i.counters.Add(warn.Cause)
+		if i.limit.allow(warn.Cause.String(), d.Source, boottime.Now()) {
+			i.log.Warn("("+i.name+") advert of another configuration accepted", "source", d.Source, "cause", warn.Cause, "error", warn)
+		}
+	}
+	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority})
+}
+
+// refresh looks at links, addresses and trackers, and tells the machine what changed.
+func (i *instance) refresh() {
+	env := i.sp.look(i.set)
+	i.rating = track.Rate(i.set.in, i.set.scripts, i.sp.tracker.State, i.sp.usable)
+	fault := env.fault
+	if fault == "" {
+		fault = i.rating.Fault
+	}
+	if env.source != i.source && env.source.IsValid() {
+		i.source = env.source
+		i.feed(machine.Source{Addr: env.source})
+	}
+	i.feed(machine.Priority{Effective: i.rating.Priority})
+	if fault != i.fault {
+		i.fault = fault
+		i.feed(machine.Faults{Cause: fault})
+	}
+	if !i.started && !i.rating.Pending {
+		i.started = true
+		i.feed(machine.Start{})
+	}
+}
+
+// configure changes settings in place.
+func (i *instance) configure(s *settings) {
+	old := i.set
+	i.set, i.held = s, s.held()
+	changed := !sameAddresses(old.group.Addresses, s.group.Addresses)
+	if g := s.gone(old); len(g.Addresses) > 0 && i.m.State() == machine.Master {
+		if err := i.sp.vip.Remove(g); err != nil {
+			i.log.Error("("+i.name+") addresses that are no longer configured could not be removed", "error", err)
+		}
+	}
+	if changed || s.machine != old.machine {
+		i.feed(machine.Configure{Config: s.machine, Addresses: changed})
+	}
+	i.refresh()
+}

@@ -1,0 +1,40 @@
+package speaker
+
+import (
+	"net/netip"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+	"github.com/reeve-lb/reeve/vrrp/guard"
+	"github.com/reeve-lb/reeve/vrrp/vip"
+)
+
+// Addresses puts virtual addresses on and off. *vip.Manager is one. Its methods are called by several goroutines.
+type Addresses interface {
+	Add(g vip.Group, until boottime.Time) error
+	Extend(g vip.Group, until boottime.Time) error
+	Remove(g vip.Group) error
+	Announce(g vip.Group, repeat int) error
+	RemoveLeftovers(groups []vip.Group) ([]netip.Prefix, error)
+	Link(dev string) (vip.Link, error)
+	Watch() <-chan vip.Event
+}
+
+// Guard takes addresses off when this process can't. *guard.Client is one.
+type Guard interface {
+	// Pet says until when an instance's addresses may stay; called before they go on and at each renewal.
+	Pet(h guard.Holding)
+	// Drop says that they are off.
+	Drop(instance string)
+}
+
+// Options of New.
+type Options struct {
+	Node    string
+	Logger  hclog.Logger // nil: none
+	Arbiter vrrp.Arbiter // nil when no instance can be elected by a cluster
+	VIP     Addresses    // nil: netlink, which Run then also runs
+	Guard   Guard        // nil: none
+}

@@ -1,0 +1,137 @@
+package speaker
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/reeve-lb/reeve/vrrp"
+	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/packet"
+	"github.com/reeve-lb/reeve/vrrp/vip"
+)
+
+// keepalived's defaults of the schedule of gratuitous ARP.
+const (
+	defaultGarpDelay  = 5 * time.Second
+	defaultGarpRepeat = 5
+)
+
+// settings is one instance's configuration, ready for use. It is never changed.
+type settings struct {
+	in      vrrp.Instance
+	global  vrrp.Global
+	cluster bool
+	scripts map[string]vrrp.Script
+	machine machine.Config
+	group   vip.Group
+	advert  packet.Advert // with priority 0
+	expect  packet.Expect
+}
+
+// newSettings fails when the wire can't carry the instance.
+func newSettings(node string, in vrrp.Instance, c vrrp.Config, cluster bool) (*settings, error) {
+	if in.AdvertInt <= 0 {
+		in.AdvertInt = time.Second
+	}
+	if in.Priority == 0 {
+		in.Priority = 100
+	}
+	s := &settings{in: in, global: c.Global, cluster: cluster, scripts: map[string]vrrp.Script{}}
+	for _, script := range c.Scripts {
+		s.scripts[script.Name] = script
+	}
+	listed := make([]netip.Addr, 0, len(in.Addresses))
+	for _, a := range in.Addresses {
+		listed = append(listed, a.Prefix.Addr())
+	}
+	pass := ""
+	if in.AuthType == vrrp.AuthPass {
+		pass = in.AuthPass
+	}
+	var err error
+	if s.advert, err = packet.New(in.VirtualRouterID, 0, in.AdvertInt, pass, listed); err != nil {
+		return nil, err
+	}
+	s.expect = packet.Expect{
+		AuthType: s.advert.AuthType, AuthData: s.advert.AuthData, AdvertInt: s.advert.AdvertInt,
+		Addresses: listed, SkipAddresses: c.Global.SkipCheckAdvAddr,
+	}
+	s.group = vip.Group{
+		Instance: in.Name, Interface: in.Interface, Lifetime: in.VIPLifetime,
+		Addresses: slices.Concat(in.Addresses, in.Excluded),
+	}
+	s.machine = machineConfig(node, in, c.Global, cluster)
+	return s, nil
+}
+
+func machineConfig(node string, in vrrp.Instance, g vrrp.Global, cluster bool) machine.Config {
+	m := machine.Config{
+		Node: node, Cluster: cluster, OnQuorumLoss: in.OnQuorumLoss, AdvertInt: in.AdvertInt,
+		NoPreempt: in.NoPreempt, PreemptDelay: in.PreemptDelay, Lifetime: in.VIPLifetime,
+		GarpMasterDelay: pick(in.Garp.MasterDelay, g.GarpMasterDelay),
+		GarpRefresh:     pick(in.Garp.MasterRefresh, g.GarpMasterRefresh),
+		// 0 means "not said" in a Global that nobody filled in.
+		GarpMasterRepeat:  max(pick(in.Garp.MasterRepeat, orElse(g.GarpMasterRepeat, defaultGarpRepeat)), 1),
+		GarpRefreshRepeat: max(pick(in.Garp.RefreshRepeat, g.GarpMasterRefreshRept), 1),
+	}
+	if in.Garp.MasterDelay == nil && g.GarpMasterDelay == 0 && g.GarpMasterRepeat == 0 {
+		m.GarpMasterDelay = defaultGarpDelay
+	}
+	return m
+}
+
+func pick[T any](own *T, global T) T {
+	if own != nil {
+		return *own
+	}
+	return global
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// replaces reports whether the instance has to be ended and made anew rather than changed.
+func (s *settings) replaces(old *settings) bool {
+	return s.in.Interface != old.in.Interface || s.in.VirtualRouterID != old.in.VirtualRouterID || s.cluster != old.cluster ||
+		s.global.McastGroup4 != old.global.McastGroup4
+}
+
+// sameAddresses compares lists, blind to positions in files.
+func sameAddresses(a, b []vrrp.Address) bool {
+	return slices.EqualFunc(a, b, func(x, y vrrp.Address) bool {
+		x.Pos = y.Pos
+		return x == y
+	})
+}
+
+// gone is what the old settings carried and these don't.
+func (s *settings) gone(old *settings) vip.Group {
+	on := s.held()
+	g := old.group
+	g.Addresses = slices.DeleteFunc(slices.Clone(old.group.Addresses), func(a vrrp.Address) bool {
+		return slices.Contains(on, place(old.group, a))
+	})
+	return g
+}
+
+// held is where the addresses are when they are on.
+func (s *settings) held() []vip.On {
+	out := make([]vip.On, 0, len(s.group.Addresses))
+	for _, a := range s.group.Addresses {
+		out = append(out, place(s.group, a))
+	}
+	return out
+}
+
+func place(g vip.Group, a vrrp.Address) vip.On {
+	dev := a.Dev
+	if dev == "" {
+		dev = g.Interface
+	}
+	return vip.On{Dev: dev, Prefix: a.Prefix}
+}
