@@ -157,7 +157,7 @@ func (s *session) deliver(src, dst *conn, b *body, count func(*session, int)) (f
 	return 0, true
 }
 
-func blocked(r io) flow {
+func blocked(r ioResult) flow {
 	if r == ioBlock {
 		return flowWrite
 	}

@@ -107,18 +107,18 @@ func (l *loop) arm(c *conn) {
 	sysEpollAdd(l.ep, c.fd, c.gen, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET&0xffffffff)
 }
 
-// io is the outcome of a read or write.
-type io uint8
+// ioResult is the outcome of a read or write.
+type ioResult uint8
 
 const (
-	ioSome  io = iota // bytes moved
-	ioBlock           // come back on an event
+	ioSome  ioResult = iota // bytes moved
+	ioBlock                 // come back on an event
 	ioEOF
 	ioError
 )
 
 // fill reads once into c.in, making or enlarging room as needed. in must not be full.
-func (l *loop) fill(c *conn, big bool) (int, io) {
+func (l *loop) fill(c *conn, big bool) (int, ioResult) {
 	if c.eof {
 		return 0, ioEOF
 	}
@@ -173,7 +173,7 @@ func (l *loop) spare(c *conn) {
 }
 
 // write sends p once.
-func (l *loop) write(c *conn, p []byte) (int, io) {
+func (l *loop) write(c *conn, p []byte) (int, ioResult) {
 	if c.deaf || c.shut {
 		return 0, ioError
 	}
@@ -198,7 +198,7 @@ func (l *loop) write(c *conn, p []byte) (int, io) {
 }
 
 // flush sends c.out and gives the buffer back when it is empty.
-func (l *loop) flush(c *conn) io {
+func (l *loop) flush(c *conn) ioResult {
 	for c.out != nil && c.out.r < c.out.w {
 		n, r := l.write(c, c.out.data())
 		if r != ioSome {

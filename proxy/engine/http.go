@@ -267,7 +267,7 @@ func (s *session) receive() (v verdict, done bool) {
 }
 
 // answerHead parses what there is, reading more if it is not enough.
-func (s *session) answerHead() (http1.Fault, io) {
+func (s *session) answerHead() (http1.Fault, ioResult) {
 	l, c, t := s.l, s.server, s.t
 	f := http1.Incomplete
 	if c.in != nil && c.in.r < c.in.w {
