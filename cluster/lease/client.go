@@ -22,8 +22,6 @@ const (
 	lastBackoff  = 500 * time.Millisecond
 	// pollLeader bounds the wait for a leader to be known, should a signal be missed.
 	pollLeader = time.Second
-	// writeTimeout bounds a write to a peer that takes nothing.
-	writeTimeout = 2 * time.Second
 )
 
 // Client is a node's side: it stands for instances and tells what the cluster decided. All methods are safe for
@@ -37,14 +35,11 @@ type Client struct {
 	wake     chan struct{} // capacity 1: the loop has to look again
 	dropped  atomic.Uint64
 
-	sendMu sync.Mutex // keeps the frames of a stream in the order in which they were made; taken before mu
-	buf    []byte
-
 	mu     sync.Mutex
 	h      *holder
-	conn   net.Conn // nil: no stream
+	up     *outbox // the stream; nil: none
 	leader Peer
-	heard  boottime.Time // last frame on conn
+	heard  boottime.Time // last frame on the stream
 }
 
 // New makes the two drivers of a node. Neither does anything before its Run; both Runs must go on at once.
@@ -106,21 +101,18 @@ func (c *Client) loop(ctx context.Context) {
 		now := boottime.Now()
 		c.mu.Lock()
 		c.h.expire(now)
-		send := c.conn != nil && !now.Before(c.h.due)
 		next := c.h.deadline()
-		if c.conn != nil {
-			next = min(next, c.h.due)
-		}
-		if c.conn != nil && now.Sub(c.heard) > 2*c.conf.TTL {
-			abort(c.conn) // its TCP may be dead without knowing; a new one finds a healed link faster
-			send = false
+		if c.up != nil {
+			if now.Sub(c.heard) > 2*c.conf.TTL {
+				c.up.abort() // its TCP may be dead without knowing; a new one finds a healed link faster
+			} else if !now.Before(c.h.due) {
+				// The renewal's moment is taken before a byte is written.
+				c.up.send(func(b []byte) []byte { return c.h.renewal(b, boottime.Now()) })
+			}
+			next = min(next, max(c.h.due, now.Add(time.Millisecond)))
 		}
 		c.flush()
 		c.mu.Unlock()
-		if send {
-			c.renew()
-			continue
-		}
 		timer.Reset(min(next.Sub(now), c.conf.TTL))
 		select {
 		case <-ctx.Done():
@@ -143,35 +135,6 @@ func (c *Client) nudge() {
 	default:
 	}
 }
-
-// renew sends a renewal. Its moment is taken before a byte is written.
-func (c *Client) renew() {
-	c.sendMu.Lock()
-	defer c.sendMu.Unlock()
-	c.mu.Lock()
-	conn := c.conn
-	if conn == nil {
-		c.mu.Unlock()
-		return
-	}
-	c.buf = c.h.renewal(c.buf[:0], boottime.Now())
-	c.mu.Unlock()
-	c.write(conn, c.buf)
-}
-
-// write is called with sendMu held.
-func (c *Client) write(conn net.Conn, b []byte) {
-	err := conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	if err == nil {
-		_, err = conn.Write(b)
-	}
-	if err != nil {
-		abort(conn) // the reader sees it and begins a new stream
-	}
-}
-
-// abort ends a connection at once: closing alone may wait for a peer to take the TLS farewell.
-func abort(conn net.Conn) { _ = conn.SetDeadline(time.Unix(1, 0)) }
 
 // deliver hands verdicts to their reader.
 func (c *Client) deliver(ctx context.Context) {
@@ -272,36 +235,42 @@ func (c *Client) stream(ctx context.Context, leader Peer) error {
 			return fmt.Errorf("dial %s: %w", leader.ID, err)
 		}
 	}
-	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { abort(conn) })
 	defer stop()
-	c.attach(conn, leader)
+	up := newOutbox(conn)
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer conn.Close() // before the wait: a writer that is blocked gives up
+	ended := make(chan struct{})
+	defer close(ended)
+	writer.Go(func() { up.run(ended) })
+	c.attach(up, leader)
 	defer c.detach()
 	return c.read(conn)
 }
 
 // attach begins a stream: hello, the words that the leader may have missed, a full renewal.
-func (c *Client) attach(conn net.Conn, leader Peer) {
-	c.sendMu.Lock()
-	defer c.sendMu.Unlock()
-	b := appendHello(nil, hello{peer: Peer{ID: c.conf.ID, Name: c.conf.Node}, address: c.conf.Address, life: c.h.life})
-	if words := c.service.recent(); len(words) > 0 {
-		b = appendWords(b, words)
-	}
+func (c *Client) attach(up *outbox, leader Peer) {
+	words := c.service.recent()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := boottime.Now()
-	c.conn, c.leader, c.heard = conn, leader, now
+	c.up, c.leader, c.heard = up, leader, now
 	c.h.connected(now)
-	b = c.h.renewal(b, now)
-	c.mu.Unlock()
-	c.write(conn, b)
+	up.send(func(b []byte) []byte {
+		b = appendHello(b, hello{peer: Peer{ID: c.conf.ID, Name: c.conf.Node}, address: c.conf.Address, life: c.h.life})
+		if len(words) > 0 {
+			b = appendWords(b, words)
+		}
+		return c.h.renewal(b, now)
+	})
 	c.nudge()
 }
 
 func (c *Client) detach() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn = nil
+	c.up = nil
 }
 
 func (c *Client) read(conn net.Conn) error {
@@ -311,7 +280,7 @@ func (c *Client) read(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		if err := c.frame(conn, kind, body); err != nil {
+		if err := c.frame(kind, body); err != nil {
 			c.dropped.Add(1)
 			return err
 		}
@@ -319,14 +288,14 @@ func (c *Client) read(conn net.Conn) error {
 }
 
 // frame takes one frame from the leader.
-func (c *Client) frame(conn net.Conn, kind byte, body []byte) error {
+func (c *Client) frame(kind byte, body []byte) error {
 	switch kind {
 	case frameAsk:
 		round, _, err := decodePair(body)
 		if err != nil {
 			return err
 		}
-		c.confirm(conn, round)
+		c.confirm(round)
 		return nil
 	case frameAnswer:
 		seq, gen, err := decodePair(body)
@@ -365,22 +334,20 @@ func (c *Client) frame(conn net.Conn, kind byte, body []byte) error {
 }
 
 // confirm tells the term. It is read after the round's question came: that is the point of it.
-func (c *Client) confirm(conn net.Conn, round uint64) {
-	c.sendMu.Lock()
-	defer c.sendMu.Unlock()
-	c.buf = appendPair(c.buf[:0], frameConfirm, round, c.conf.Log.Term())
-	c.write(conn, c.buf)
+func (c *Client) confirm(round uint64) {
+	term := c.conf.Log.Term()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = boottime.Now()
+	c.up.send(func(b []byte) []byte { return appendPair(b, frameConfirm, round, term) })
 }
 
 // forward hands guards' words on to the leader, if there is a stream; a later stream begins with them.
 func (c *Client) forward(words []Word) {
-	c.sendMu.Lock()
-	defer c.sendMu.Unlock()
 	c.mu.Lock()
-	conn, local := c.conn, c.leader.ID == c.conf.ID
-	c.mu.Unlock()
-	if conn != nil && !local {
-		c.write(conn, appendWords(nil, words))
+	defer c.mu.Unlock()
+	if c.up != nil && c.leader.ID != c.conf.ID {
+		c.up.send(func(b []byte) []byte { return appendWords(b, words) })
 	}
 }
 

@@ -57,19 +57,12 @@ type heardWord struct {
 	at boottime.Time
 }
 
-// stream is a node's connection. What is to be sent gathers in out; the writer takes all of it at once.
+// stream is a node's connection.
 type stream struct {
+	*outbox
 	id    uint64
 	hello hello
-	conn  net.Conn
-
-	mu   sync.Mutex
-	out  []byte
-	more chan struct{} // capacity 1
 }
-
-// maxOut bounds what waits to be sent to a node that takes nothing: two views of the largest size.
-const maxOut = 2 * maxFrame
 
 func newService(conf Config, c *Client) *Service {
 	return &Service{
@@ -310,7 +303,7 @@ func (s *Service) guard(from Peer, conn net.Conn, body []byte) error {
 
 // node serves a node's stream.
 func (s *Service) node(r *frameReader, h hello, conn net.Conn) error {
-	st := &stream{hello: h, conn: conn, more: make(chan struct{}, 1)}
+	st := &stream{hello: h, outbox: newOutbox(conn)}
 	s.mu.Lock()
 	s.next++
 	st.id = s.next
@@ -322,7 +315,7 @@ func (s *Service) node(r *frameReader, h hello, conn net.Conn) error {
 	s.mu.Unlock()
 	ended := make(chan struct{})
 	var writer sync.WaitGroup
-	writer.Go(func() { st.write(ended) })
+	writer.Go(func() { st.run(ended) })
 	err := s.read(st, r)
 	close(ended)
 	_ = conn.Close() // a writer that is blocked gives up
@@ -467,42 +460,4 @@ func (s *Service) recent() []Word {
 		}
 	}
 	return out
-}
-
-// send appends a frame to what is to be sent.
-func (st *stream) send(f func([]byte) []byte) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if len(st.out) > maxOut {
-		abort(st.conn)
-		return
-	}
-	st.out = f(st.out)
-	select {
-	case st.more <- struct{}{}:
-	default:
-	}
-}
-
-// write sends what gathers, until the stream ends.
-func (st *stream) write(ended <-chan struct{}) {
-	var buf []byte
-	for {
-		select {
-		case <-ended:
-			return
-		case <-st.more:
-		}
-		st.mu.Lock()
-		buf, st.out = st.out, buf[:0]
-		st.mu.Unlock()
-		err := st.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err == nil && len(buf) > 0 {
-			_, err = st.conn.Write(buf)
-		}
-		if err != nil {
-			abort(st.conn)
-			return
-		}
-	}
 }
