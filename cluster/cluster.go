@@ -127,19 +127,15 @@ func (c *Cluster) Run(ctx context.Context) (err error) {
 		c.mux.Close()
 		return err
 	}
-	defer func() {
-		c.up.Store(false)
-		if cerr := c.node.Close(); cerr != nil && err == nil {
-			err = fmt.Errorf("close raft: %w", cerr)
-		}
-	}()
 	// Connections outlive what uses them: what stops first may still want to say goodbye.
 	netCtx, netStop := context.WithCancel(context.WithoutCancel(ctx))
 	var nets errgroup.Group
 	nets.Go(func() error { return c.mux.Run(netCtx) })
 	defer func() {
+		c.up.Store(false)
+		cerr := c.node.Close()
 		netStop()
-		err = errors.Join(err, nets.Wait())
+		err = errors.Join(err, cerr, nets.Wait())
 	}()
 	if err := c.gossip.Start(); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	sockaddr "github.com/hashicorp/go-sockaddr"
+
+	"github.com/reeve-lb/reeve/cluster/mux"
 )
 
 func or[T comparable](v *T, def T) {
@@ -51,6 +53,9 @@ func (c *Config) addresses() error {
 	or(&c.Bind, netip.IPv4Unspecified())
 	if !c.Advertise.IsValid() {
 		c.Advertise = c.Bind
+	}
+	if c.Network == nil {
+		c.Network = mux.TCP{Local: c.Bind}
 	}
 	if !c.Advertise.IsUnspecified() {
 		return nil

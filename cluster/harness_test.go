@@ -42,7 +42,7 @@ type testApp struct {
 	cant     string // a problem at run time
 	versions []ConfigVersion
 	entries  map[tables.Key]string
-	changes  []tables.Change
+	resets   int
 	news     chan struct{} // replaced and closed at each change
 }
 
@@ -64,10 +64,10 @@ func (a *testApp) ConfigCommitted(v ConfigVersion) {
 func (a *testApp) BindingsApplied(cs []tables.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.changes = append(a.changes, cs...)
 	for _, c := range cs {
 		switch c.Kind {
 		case tables.Reset:
+			a.resets++
 			a.entries = map[tables.Key]string{}
 		case tables.Bound, tables.Renewed, tables.Kept:
 			a.entries[c.Key] = c.Server
@@ -81,7 +81,9 @@ func (a *testApp) BindingsApplied(cs []tables.Change) {
 func (a *testApp) Seed() []byte { return a.seed }
 
 func (a *testApp) tell() {
-	close(a.news)
+	if a.news != nil {
+		close(a.news)
+	}
 	a.news = make(chan struct{})
 }
 

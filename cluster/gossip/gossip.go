@@ -133,9 +133,11 @@ func (g *Gossip) lan() *memberlist.Config {
 	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 250*time.Millisecond
 	c.SuspicionMult = 3
 	c.GossipInterval = 100 * time.Millisecond
-	c.PushPullInterval = 15 * time.Second
+	// A node that came back at another address is refused until its old one is known to be dead; it is heard again by the
+	// next exchange of the whole state.
+	c.PushPullInterval = 5 * time.Second
 	c.TCPTimeout = 3 * time.Second
-	c.DeadNodeReclaimTime = 5 * time.Second
+	c.DeadNodeReclaimTime = time.Millisecond
 	c.EnableCompression = false // messages are short
 	c.MsgpackUseNewTimeFormat = true
 	c.Logger = newStdLogger(g.log)

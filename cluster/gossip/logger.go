@@ -24,7 +24,8 @@ func newStdLogger(l hclog.Logger) *log.Logger {
 // Write implements io.Writer for one line.
 func (w *writer) Write(p []byte) (int, error) {
 	level, text := split(strings.TrimSpace(string(p)))
-	if level == hclog.Debug || level == hclog.Info {
+	// To go without leaving is what a stop is.
+	if level == hclog.Debug || level == hclog.Info || strings.Contains(text, "Shutdown without a Leave") {
 		w.log.Debug("gossip", "text", text) // what matters of it we tell by events
 		return len(p), nil
 	}

@@ -3,6 +3,7 @@ package mux
 import (
 	"context"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -17,20 +18,24 @@ const (
 	userTimeout = time.Second
 )
 
-// tcp is the Network of real life.
-type tcp struct{}
+// TCP is the Network of real life. Local, if it is an address, is where connections come from, so that the other side
+// sees which node it refuses.
+type TCP struct{ Local netip.Addr }
 
 // Listen implements Network.
-func (tcp) Listen(ctx context.Context, addr string) (net.Listener, error) {
+func (TCP) Listen(ctx context.Context, addr string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: control}
 	lc.SetMultipathTCP(false)
 	return lc.Listen(ctx, "tcp", addr)
 }
 
 // Dial implements Network.
-func (tcp) Dial(ctx context.Context, addr string) (net.Conn, error) {
+func (t TCP) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: connectTimeout, KeepAliveConfig: keepAlive, Control: control}
 	d.SetMultipathTCP(false)
+	if t.Local.IsValid() && !t.Local.IsUnspecified() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.Local, 0))
+	}
 	return d.DialContext(ctx, "tcp", addr)
 }
 

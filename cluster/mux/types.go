@@ -82,7 +82,7 @@ func (o *Options) defaults() {
 		o.Logger = hclog.NewNullLogger()
 	}
 	if o.Network == nil {
-		o.Network = tcp{}
+		o.Network = TCP{}
 	}
 	if o.HandshakeTimeout <= 0 {
 		o.HandshakeTimeout = 5 * time.Second

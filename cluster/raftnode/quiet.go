@@ -1,7 +1,10 @@
 package raftnode
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,13 +34,35 @@ func (q *quiet) allow(msg string, args []any) (int, bool) {
 	return held, ok
 }
 
+// ordinary is what Raft warns of although nothing is wrong.
+var ordinary = map[string]bool{
+	// A leader told the commit index to a follower that is still behind: it catches up by itself.
+	"failed to get previous log":  true,
+	"previous log term mis-match": true,
+	// A node joins or comes back.
+	"appendEntries rejected, sending older logs": true,
+	// A node waits to be taken in.
+	"no known peers, aborting election":                   true,
+	"not part of stable configuration, aborting election": true,
+	"heartbeat timeout reached, not part of a stable configuration or a non-voter, not triggering a leader election": true,
+}
+
+// farewell reports whether a message is only about our own end, or a peer's that closed its connection.
+func farewell(args []any) bool {
+	for _, a := range args {
+		if err, ok := a.(error); ok && (errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Info implements hclog.Logger.
 func (q *quiet) Info(msg string, args ...any) { q.Logger.Debug(msg, args...) }
 
 // Warn implements hclog.Logger.
 func (q *quiet) Warn(msg string, args ...any) {
-	// Answers to a leader that told the commit index to a follower that is still behind: it catches up by itself.
-	if msg == "failed to get previous log" || msg == "previous log term mis-match" {
+	if ordinary[msg] || farewell(args) {
 		q.Logger.Debug(msg, args...)
 		return
 	}

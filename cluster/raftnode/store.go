@@ -90,6 +90,14 @@ func (d *Dir) checkFile() error {
 	case fi.Size() == 0:
 		return fmt.Errorf("%s: %w: the file is empty", d.log(), ErrCorrupt)
 	}
+	f, err := os.Open(d.log())
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	defer f.Close()
+	if err := checkBolt(f, fi.Size()); err != nil {
+		return fmt.Errorf("%s: %w: %w", d.log(), ErrCorrupt, err)
+	}
 	return nil
 }
 
