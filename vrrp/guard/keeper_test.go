@@ -3,7 +3,6 @@ package guard
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -30,7 +29,7 @@ func pet(t testing.TB, h Holding) message {
 }
 
 func hold(name string, epoch uint64, expiry boottime.Time) Holding {
-	return Holding{name, epoch, expiry, []Address{{"eth0", netip.MustParsePrefix("10.0.0.100/32")}}}
+	return Holding{name, epoch, expiry, []Address{on("eth0", "10.0.0.100/32")}}
 }
 
 func drop(name string) message { return message{kind: kindDrop, instance: []byte(name)} }

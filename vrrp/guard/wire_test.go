@@ -45,12 +45,12 @@ func TestHoldRoundTrip(t *testing.T) {
 }
 
 func TestWireRefuses(t *testing.T) {
-	ok := Address{"eth0", netip.MustParsePrefix("10.0.0.1/32")}
+	ok := on("eth0", "10.0.0.1/32")
 	for name, h := range map[string]Holding{
 		"no name":            {},
 		"endless name":       {Instance: strings.Repeat("x", 40000)},
 		"no address":         {Instance: "A", Addresses: []Address{{Dev: "eth0"}}},
-		"endless interface":  {Instance: "A", Addresses: []Address{{strings.Repeat("x", 300), ok.Prefix}}},
+		"endless interface":  {Instance: "A", Addresses: []Address{{Dev: strings.Repeat("x", 300), Prefix: ok.Prefix}}},
 		"too many addresses": {Instance: "A", Addresses: func() (a []Address) { return append(a, makeAddresses(9000)...) }()},
 	} {
 		if _, err := appendHold(nil, h); err == nil {
@@ -68,16 +68,18 @@ func TestWireRefuses(t *testing.T) {
 	}
 }
 
+func on(dev, prefix string) Address { return Address{Dev: dev, Prefix: netip.MustParsePrefix(prefix)} }
+
 func makeAddresses(n int) []Address {
 	out := make([]Address, n)
 	for i := range out {
-		out[i] = Address{"eth0", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32)}
+		out[i] = Address{Dev: "eth0", Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32)}
 	}
 	return out
 }
 
 func FuzzParse(f *testing.F) {
-	h, _ := appendHold(nil, Holding{"VI_1", 7, 1 << 40, []Address{{"eth0", netip.MustParsePrefix("10.0.0.1/32")}, {"", netip.MustParsePrefix("fd00::1/64")}}})
+	h, _ := appendHold(nil, Holding{"VI_1", 7, 1 << 40, []Address{on("eth0", "10.0.0.1/32"), on("", "fd00::1/64")}})
 	d, _ := appendDrop(nil, "VI_1")
 	r, _ := appendRemoved(nil, "VI_1", 7)
 	for _, b := range [][]byte{h, d, r, appendSay(nil, []byte("blob")), header(nil, kindBye), appendHello(nil, 4711)} {

@@ -51,8 +51,12 @@ func (m machine) has(p string) bool {
 
 func (m machine) expect(on bool, prefixes ...string) {
 	m.t.Helper()
+	all, err := m.host.Addrs("eth0")
+	if err != nil {
+		m.t.Fatal(err)
+	}
 	for _, p := range prefixes {
-		if m.has(p) != on {
+		if slices.Contains(all, prefix(p)) != on {
 			m.t.Errorf("%s on the host: %v, want %v", p, !on, on)
 		}
 	}
@@ -97,7 +101,7 @@ func TestManyAddresses(t *testing.T) {
 	for i := range 600 {
 		all = append(all, fmt.Sprintf("10.1.%d.%d/32", i/200, i%200+1))
 	}
-	g := group("eth0", 0, all...)
+	g := group("eth0", -1, all...)
 	began := time.Now()
 	m.add(g)
 	t.Logf("%d addresses on in %s", len(all), time.Since(began))
