@@ -46,9 +46,9 @@ func Handler(s Service, token string, log hclog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/vips/{name}", read(func(r *http.Request) (any, error) {
 		return s.Why(r.Context(), r.PathValue("name"))
 	}))
-	mux.HandleFunc("PUT /v1/vips/release", read(func(*http.Request) (any, error) { return struct{}{}, s.Release("") }))
+	mux.HandleFunc("PUT /v1/vips/release", read(func(r *http.Request) (any, error) { return struct{}{}, s.Release(r.Context(), "") }))
 	mux.HandleFunc("PUT /v1/vips/{name}/release", read(func(r *http.Request) (any, error) {
-		return struct{}{}, s.Release(r.PathValue("name"))
+		return struct{}{}, s.Release(r.Context(), r.PathValue("name"))
 	}))
 	mux.HandleFunc("GET /v1/tables", read(func(*http.Request) (any, error) { return s.Tables(), nil }))
 	mux.HandleFunc("GET /v1/tables/{name}", read(func(r *http.Request) (any, error) { return s.Table(r.PathValue("name")) }))

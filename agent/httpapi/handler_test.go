@@ -70,8 +70,11 @@ func (f *fake) Why(_ context.Context, name string) (api.Why, error) {
 	f.note("why %s", name)
 	return api.Why{VIP: api.VIP{Instance: name}, Node: "lb1"}, f.err
 }
-func (f *fake) Release(name string) error { f.note("release %q", name); return f.err }
-func (f *fake) Tables() []api.Table       { return []api.Table{{Name: "app", Entries: 2}} }
+func (f *fake) Release(_ context.Context, name string) error {
+	f.note("release %q", name)
+	return f.err
+}
+func (f *fake) Tables() []api.Table { return []api.Table{{Name: "app", Entries: 2}} }
 func (f *fake) Table(name string) ([]api.TableEntry, error) {
 	f.note("table %s", name)
 	return []api.TableEntry{{Key: "192.0.2.1", Server: "web1"}}, f.err

@@ -25,7 +25,7 @@ type Service interface {
 	VIPs() []api.VIP
 	Why(ctx context.Context, instance string) (api.Why, error)
 	// Release hands over one instance, or all for "".
-	Release(instance string) error
+	Release(ctx context.Context, instance string) error
 	Tables() []api.Table
 	Table(name string) ([]api.TableEntry, error)
 	RaftPeers(ctx context.Context) ([]api.RaftPeer, error)

@@ -1,0 +1,207 @@
+package command
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/reeve-lb/reeve/api"
+	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/internal/source"
+)
+
+const filesText = "FILE is a .hcl file, a haproxy.cfg (.cfg), a keepalived.conf (.conf), a directory of such files, or - for " +
+	"HCL on standard input. Several files make one configuration. lb1=a.conf lb2=b.conf names two nodes' keepalived.conf: " +
+	"what differs between them by design (state, priority, interface, ...) is kept per node, what else differs is an error."
+
+func validateLeaf() *leaf {
+	format := new(string)
+	return &leaf{
+		name: "validate", args: "[options] FILE...", short: "Check configuration files without an agent",
+		long: filesText + "\nPrints every error and warning with its file, line and column. Exits 0 when the configuration would be accepted, else 1.",
+		flags: func(fs *flag.FlagSet) {
+			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+		},
+		format: true,
+		run: func(c *call) error {
+			files, err := readFiles(c, *format)
+			if err != nil {
+				return err
+			}
+			_, _, ps := config.Load(files)
+			ps.Sort()
+			out := problems(ps)
+			if err := c.print(struct {
+				Valid    bool          `json:"valid"`
+				Problems []api.Problem `json:"problems"`
+			}{!ps.HasErrors(), out}, func(w io.Writer) {
+				printProblems(c.errOut, out)
+				if !ps.HasErrors() {
+					fmt.Fprintln(w, "The configuration is valid.")
+				}
+			}); err != nil {
+				return err
+			}
+			if ps.HasErrors() {
+				return errSilent
+			}
+			return nil
+		},
+	}
+}
+
+// readFiles reads what the arguments name; unreadable files are told all at once.
+func readFiles(c *call, format string) ([]config.File, error) {
+	if len(c.args) == 0 {
+		return nil, usagef("which file?")
+	}
+	switch format {
+	case "", "hcl", "haproxy", "keepalived":
+	default:
+		return nil, usagef("-as=%s: want hcl, haproxy or keepalived", format)
+	}
+	files, ps := config.ReadFiles(c.args)
+	if ps.HasErrors() {
+		printProblems(c.errOut, problems(ps))
+		return nil, errSilent
+	}
+	for i := range files {
+		if format != "" {
+			files[i].Format = format
+		}
+	}
+	return files, nil
+}
+
+// problems turns what config found into what is printed.
+func problems(ps source.Problems) []api.Problem {
+	out := make([]api.Problem, 0, len(ps))
+	for _, p := range ps {
+		out = append(out, api.Problem{File: p.Pos.File, Line: p.Pos.Line, Col: p.Pos.Col, Severity: p.Severity.String(), Text: p.Text, Hint: p.Hint})
+	}
+	return out
+}
+
+// request is what plan and apply send.
+func request(c *call, format, summary string) (api.ConfigRequest, error) {
+	files, err := readFiles(c, format)
+	if err != nil {
+		return api.ConfigRequest{}, err
+	}
+	r := api.ConfigRequest{Summary: summary}
+	for _, f := range files {
+		if r.Summary == "" {
+			r.Summary = "apply " + filepath.Base(f.Name)
+		}
+		r.Files = append(r.Files, api.File{Name: f.Name, Content: string(f.Content), Node: f.Node, Format: f.Format})
+	}
+	return r, nil
+}
+
+func planLeaf() *leaf {
+	format := new(string)
+	return &leaf{
+		name: "plan", args: "[options] FILE...", short: "Say what apply would change", client: true, format: true,
+		long: filesText + "\nEvery live node is asked whether it could run the result. Nothing is changed.",
+		flags: func(fs *flag.FlagSet) {
+			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+		},
+		run: func(c *call) error {
+			r, err := request(c, *format, "")
+			if err != nil {
+				return err
+			}
+			cl, err := c.dial()
+			if err != nil {
+				return err
+			}
+			p, err := cl.Plan(c.ctx, r)
+			if err != nil {
+				return err
+			}
+			return c.print(p, func(w io.Writer) {
+				printProblems(c.errOut, p.Problems)
+				printChanges(w, p.Changes)
+				fmt.Fprintf(w, "%s against version %d. Nothing was changed.\n", count(len(p.Changes), "difference"), p.Base)
+			})
+		},
+	}
+}
+
+func applyLeaf() *leaf {
+	format, summary, base := new(string), new(string), new(int64)
+	return &leaf{
+		name: "apply", args: "[options] FILE...", short: "Make files the configuration of every node", client: true, format: true,
+		long: filesText + "\nThe files are checked, every live node is asked whether it can run them, then all change together, without " +
+			"dropping a connection; the command ends when every live node runs the new version. If anything is wrong anywhere, nothing changes.",
+		flags: func(fs *flag.FlagSet) {
+			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+			fs.StringVar(summary, "m", "", "a `line` for the history (default: the file's name)")
+			fs.Int64Var(base, "base", -1, "refuse unless this `version` is in force (-1: whatever is)")
+		},
+		run: func(c *call) error {
+			r, err := request(c, *format, *summary)
+			if err != nil {
+				return err
+			}
+			if *base >= 0 {
+				v := uint64(*base)
+				r.Base = &v
+			}
+			cl, err := c.dial()
+			if err != nil {
+				return err
+			}
+			a, err := cl.Apply(c.ctx, r)
+			if err != nil {
+				return err
+			}
+			if err := c.print(a, func(w io.Writer) { printApplied(c, w, a) }); err != nil {
+				return err
+			}
+			for _, n := range a.Nodes {
+				if n.Error != "" {
+					return errSilent
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func printApplied(c *call, w io.Writer, a api.ApplyResponse) {
+	printProblems(c.errOut, a.Problems)
+	printChanges(w, a.Changes)
+	if len(a.Changes) == 0 {
+		fmt.Fprintf(w, "Version %d says so already.\n", a.Version)
+	}
+	for _, n := range a.Nodes {
+		if n.Error != "" {
+			fmt.Fprintf(c.errOut, "node %s: %s\n", n.Node, n.Error)
+			continue
+		}
+		fmt.Fprintf(w, "    %s runs version %d after %.0f ms\n", n.Node, n.Version, n.TookMS)
+	}
+	fmt.Fprintf(w, "==> Version %d is in force (%.0f ms).\n", a.Version, a.TookMS)
+}
+
+func printChanges(w io.Writer, cs []api.Change) {
+	for _, ch := range cs {
+		switch ch.Kind {
+		case "added":
+			fmt.Fprintf(w, "  + %s %s\n", ch.Path, ch.New)
+		case "removed":
+			fmt.Fprintf(w, "  - %s %s\n", ch.Path, ch.Old)
+		default:
+			fmt.Fprintf(w, "  ~ %s %s -> %s\n", ch.Path, ch.Old, ch.New)
+		}
+	}
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
