@@ -159,7 +159,7 @@ func (h *holder) answered(seq, gen uint64, now boottime.Time) {
 		h.tell(Verdict{Kind: Quorum})
 	}
 	h.extend(slot.at, now)
-	if seq == h.seq && h.due.After(now) {
+	if seq == h.seq && h.told == h.gen && h.due.After(now) {
 		// Renewing a period after the answer, not after the last renewal, brings all nodes into step, and the leader
 		// confirms them in one round.
 		h.due = min(now.Add(h.renew), h.last.Add(h.renew+h.renew/4))
