@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 
@@ -25,6 +26,7 @@ type teller struct {
 	mu      sync.Mutex
 	changes []tables.Change
 	reset   bool
+	waiting []chan struct{} // closed once what is untold now was told
 }
 
 func (t *teller) init(c *Cluster) {
@@ -74,12 +76,34 @@ func (t *teller) bindings(ctx context.Context) error {
 			return nil
 		case <-t.wakeTables:
 		}
+		t.mu.Lock()
+		waiting := t.waiting
+		t.waiting = nil
+		t.mu.Unlock()
 		for chunk := range slices.Chunk(t.take(), maxTold) {
 			if ctx.Err() != nil {
 				return nil
 			}
 			t.c.app.BindingsApplied(chunk)
 		}
+		for _, w := range waiting {
+			close(w)
+		}
+	}
+}
+
+// barrier returns once everything that was applied before the call has been told.
+func (t *teller) barrier(ctx context.Context) error {
+	told := make(chan struct{})
+	t.mu.Lock()
+	t.waiting = append(t.waiting, told)
+	t.mu.Unlock()
+	wake(t.wakeTables)
+	select {
+	case <-told:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -105,9 +129,13 @@ func (t *teller) take() (out []tables.Change) {
 	return out
 }
 
-// configs tells of versions until ctx ends: at first the newest, then each.
+// keptConfig is the file that holds the version told last. A node that starts again runs it at once: it need not wait for
+// a majority to learn what it already knew, nor run the older ones that its log holds too.
+const keptConfig = "config.json"
+
+// configs tells of versions until ctx ends: at first the one of the last life, or the newest there is; then each.
 func (t *teller) configs(ctx context.Context) error {
-	var told uint64
+	told := t.lastLife()
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,10 +147,40 @@ func (t *teller) configs(ctx context.Context) error {
 			vs = vs[len(vs)-1:]
 		}
 		for _, v := range vs {
-			if v.Version > told && ctx.Err() == nil {
-				t.c.app.ConfigCommitted(v)
-				told = v.Version
+			if v.Version <= told || ctx.Err() != nil {
+				continue
+			}
+			t.c.app.ConfigCommitted(v)
+			told = v.Version
+			if err := t.keep(v); err != nil {
+				t.c.log.Error("could not keep the configuration for the next start", "version", v.Version, "error", err)
 			}
 		}
 	}
+}
+
+func (t *teller) keep(v ConfigVersion) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return t.c.dir.Keep(keptConfig, b)
+}
+
+// lastLife tells of the kept version and returns its number; 0 if there is none.
+func (t *teller) lastLife() uint64 {
+	b, err := t.c.dir.Kept(keptConfig)
+	if err != nil || b == nil {
+		if err != nil {
+			t.c.log.Error("could not read the configuration of the last run", "error", err)
+		}
+		return 0
+	}
+	var v ConfigVersion
+	if err := json.Unmarshal(b, &v); err != nil || v.Version == 0 {
+		t.c.log.Error("the configuration of the last run is damaged; waiting for the cluster's", "file", keptConfig, "error", err)
+		return 0
+	}
+	t.c.app.ConfigCommitted(v)
+	return v.Version
 }
