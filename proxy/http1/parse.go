@@ -215,7 +215,7 @@ func (h *Head) line(b []byte, at, end int) Fault {
 		return BadHeaderName
 	}
 	vs, ve := trim(b, colon+1, end)
-	if !all(b[vs:ve], isValue) {
+	if !validValue(b[vs:ve]) {
 		return BadHeaderValue
 	}
 	if h.N == MaxHeaders {
