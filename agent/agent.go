@@ -36,6 +36,7 @@ type Agent struct {
 	arbiter *arbiter
 	fence   *fence
 	sticky  *sticky
+	ready   *readiness
 
 	wanted  chan wanted // capacity 1: only the newest wish counts
 	started time.Time
@@ -132,6 +133,8 @@ func (a *Agent) makeTrades() {
 		Node: a.set.Node, Logger: a.log.Named("vrrp"), Arbiter: a.arbiter, Guard: a.fence,
 	})
 	a.fence.gone = a.speaker.Fenced
+	a.ready = newReadiness(a.cluster.CaughtUp, a.speaker.SetReady)
+	a.arbiter.away = a.ready.away
 }
 
 // stopBudget bounds each step of an orderly end.
@@ -192,6 +195,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		stopChecks = room("check", a.probes.Run)
 		stopVRRP = room("vrrp", a.speaker.Run)
 	}
+	stopReady := room("readiness", a.ready.run)
 	stopWatch := room("reconcile", a.reconcile)
 	if a.alone() {
 		a.want(wanted{doc: a.files})
@@ -208,6 +212,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.log.Error("a room of the agent ended: stopping", "error", failure)
 	}
 	stopWatch()
+	stopReady()
 	if !a.set.Witness {
 		stopVRRP()
 		stopGuard()

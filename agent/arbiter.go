@@ -10,6 +10,7 @@ import (
 // arbiter fits the cluster's leases to what the VRRP speaker asks for: the same words on both sides of the door.
 type arbiter struct {
 	leases   *lease.Client
+	away     func() // told of each NoQuorum
 	verdicts chan vrrp.Verdict
 }
 
@@ -27,6 +28,9 @@ func (a *arbiter) run(ctx context.Context) error {
 		case v, ok := <-a.leases.Verdicts():
 			if !ok {
 				return nil
+			}
+			if v.Kind == lease.NoQuorum {
+				a.away()
 			}
 			select {
 			case a.verdicts <- translate(v):

@@ -72,7 +72,6 @@ func (f *fence) need(ctx context.Context) error {
 	c, err := guard.Start(ctx, guard.Options{
 		Args: []string{guardArg}, Logger: f.log, Stderr: os.Stderr,
 		Gone: func(r guard.Released) {
-			f.log.Warn("the guard took addresses off whose time was over", "instance", r.Instance, "epoch", r.Epoch)
 			f.gone(r.Instance, r.Epoch)
 		},
 	})
