@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -285,10 +287,31 @@ func (s *stage) curtain(ctx context.Context) error {
 	}
 	r := s.measure.All(time.Time{})
 	s.report.Requests, s.report.Errors, s.report.FailoverGapMS = r.Requests, r.Errors, ms(r.Gap)
+	s.sayFinally()
 	for _, v := range s.vips {
 		s.report.OwnersSeenMax = max(s.report.OwnersSeenMax, s.watch.OwnersMax(v.addr))
 	}
 	return s.watch.Err()
+}
+
+// sayFinally tells for each address when its longest gap was and why questions failed.
+func (s *stage) sayFinally() {
+	for _, v := range s.vips {
+		r := s.measure.Report(v.target(), time.Time{})
+		text := v.addr.String() + " was on"
+		for _, tenure := range s.watch.Timeline(v.addr) {
+			text += fmt.Sprintf(" %s from %.2f s", tenure.Host, tenure.From.Sub(s.begun).Seconds())
+			if !tenure.To.IsZero() {
+				text += fmt.Sprintf(" to %.2f s,", tenure.To.Sub(s.begun).Seconds())
+			}
+		}
+		s.say("%s", text)
+		text = fmt.Sprintf("client: %s: longest time without an answer %.0f ms, from %.2f s on", v.addr, ms(r.Gap), r.GapFrom.Sub(s.begun).Seconds())
+		for _, cause := range slices.Sorted(maps.Keys(r.Causes)) {
+			text += fmt.Sprintf("; %d failed: %s", r.Causes[cause], cause)
+		}
+		s.say("%s", text)
+	}
 }
 
 // pause lets time pass that the story needs: measuring goes on meanwhile.

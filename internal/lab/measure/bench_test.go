@@ -29,7 +29,7 @@ func BenchmarkClient(b *testing.B) {
 		cancel()
 		r := c.All(time.Time{})
 		if r.Errors > 0 {
-			b.Fatalf("%d errors: %v", r.Errors, r.LastErr)
+			b.Fatalf("%d errors: %v", r.Errors, r.Causes)
 		}
 		asked += r.Requests
 	}

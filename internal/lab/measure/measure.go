@@ -150,7 +150,7 @@ type Report struct {
 	Gap      time.Duration // the longest time in which no 200 arrived, between two that did or up to the last question
 	GapFrom  time.Time     // when the last answer before that gap came
 	Servers  map[string]int
-	LastErr  error // why the last question without an answer had none
+	Causes   map[string]int // of the errors
 }
 
 // Report sums up what came of the questions sent to a target since a moment (all of them: zero).
@@ -172,7 +172,7 @@ func (c *Client) Report(target netip.AddrPort, since time.Time) Report {
 
 // All sums up every target: counts added, the longest gap of any.
 func (c *Client) All(since time.Time) Report {
-	sum := Report{Servers: map[string]int{}}
+	sum := Report{Servers: map[string]int{}, Causes: map[string]int{}}
 	for _, t := range c.targets {
 		r := c.Report(t, since)
 		sum.Requests += r.Requests
@@ -180,8 +180,8 @@ func (c *Client) All(since time.Time) Report {
 		if r.Gap > sum.Gap {
 			sum.Gap, sum.GapFrom = r.Gap, r.GapFrom
 		}
-		if r.LastErr != nil {
-			sum.LastErr = r.LastErr
+		for cause, n := range r.Causes {
+			sum.Causes[cause] += n
 		}
 		for name, n := range r.Servers {
 			sum.Servers[name] += n
@@ -193,7 +193,7 @@ func (c *Client) All(since time.Time) Report {
 // summarize finds gaps and errors. last is when the last question was sent: should no answer have come since long before,
 // that is a gap too.
 func summarize(answers []Answer, last time.Time) Report {
-	r := Report{Requests: len(answers), Servers: map[string]int{}}
+	r := Report{Requests: len(answers), Servers: map[string]int{}, Causes: map[string]int{}}
 	var arrived []time.Time
 	for _, a := range answers {
 		if a.OK() {
@@ -202,9 +202,10 @@ func summarize(answers []Answer, last time.Time) Report {
 			continue
 		}
 		r.Errors++
-		r.LastErr = a.Err
-		if a.Err == nil {
-			r.LastErr = fmt.Errorf("status %d", a.Status)
+		if a.Err != nil {
+			r.Causes[a.Err.Error()]++
+		} else {
+			r.Causes[fmt.Sprintf("status %d", a.Status)]++
 		}
 	}
 	slices.SortFunc(arrived, time.Time.Compare)
