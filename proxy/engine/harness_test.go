@@ -41,7 +41,7 @@ func (o *offers) list() []stick.Binding {
 
 // site is a running engine with its log.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	e    *Engine
 	addr string
 	logs *logSink
@@ -54,7 +54,7 @@ type logSink struct {
 	lines chan string
 }
 
-func newLogSink(t *testing.T) *logSink {
+func newLogSink(t testing.TB) *logSink {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -78,7 +78,7 @@ func newLogSink(t *testing.T) *logSink {
 }
 
 // next is the next line without syslog's prefix.
-func (s *logSink) next(t *testing.T) string {
+func (s *logSink) next(t testing.TB) string {
 	t.Helper()
 	select {
 	case l := <-s.lines:
@@ -90,7 +90,7 @@ func (s *logSink) next(t *testing.T) string {
 	}
 }
 
-func freePort(t *testing.T, ip string) netip.AddrPort {
+func freePort(t testing.TB, ip string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
@@ -114,7 +114,7 @@ func common(mode proxy.Mode, log *logSink) proxy.Common {
 }
 
 // start runs one frontend fe with the backend be of these servers.
-func start(t *testing.T, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
+func start(t testing.TB, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
 	t.Helper()
 	s := &site{t: t, logs: newLogSink(t), rep: &offers{}}
 	addr := freePort(t, "127.0.0.1")
@@ -168,7 +168,7 @@ func handler(t *testing.T, name string, f http.HandlerFunc) proxy.Server {
 }
 
 // rawServer hands every connection to f and closes it afterwards.
-func rawServer(t *testing.T, name string, f func(net.Conn, *bufio.Reader)) proxy.Server {
+func rawServer(t testing.TB, name string, f func(net.Conn, *bufio.Reader)) proxy.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
