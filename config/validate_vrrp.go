@@ -89,6 +89,9 @@ func (v *validator) instance(in *vrrp.Instance) {
 	if in.State == "MASTER" && in.NoPreempt {
 		v.ps.Warnf(at("nopreempt"), "write state BACKUP on all machines", "state MASTER cancels nopreempt in vrrp_instance '%s'", in.Name)
 	}
+	if in.NoPreempt && in.PreemptDelay > 0 {
+		v.ps.Warnf(at("preempt_delay"), "", "preempt_delay has no effect beside nopreempt in vrrp_instance '%s'", in.Name)
+	}
 	for _, t := range in.TrackScripts {
 		if known := v.scriptNames(); !slices.Contains(known, t.Name) {
 			v.ps.Errorf(t.Pos, meant(t.Name, known), "there is no vrrp_script '%s'", t.Name)

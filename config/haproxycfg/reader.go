@@ -3,6 +3,7 @@ package haproxycfg
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -177,7 +178,7 @@ func Keyword(d words.Dialect, scope string, ws []tree.Word, ps *source.Problems)
 	if n.Def = tree.Resolve(d, scope, name, ps); n.Def == nil {
 		return n, false
 	}
-	if n.No && n.Def.Name != "log" && n.Def.Name == "option httplog" {
+	if n.No && slices.Contains(always, n.Def.Name) {
 		ps.Errorf(n.Pos, "", "'no %s' is not possible", n.Def.Name)
 		return n, false
 	}
@@ -191,5 +192,8 @@ func Keyword(d words.Dialect, scope string, ws []tree.Word, ps *source.Problems)
 	}
 	return n, true
 }
+
+// always are the options that can't be taken back with `no`.
+var always = []string{"option httplog", "option tcplog", "option forwardfor", "option httpchk"}
 
 func isPrefix(w string) bool { return w == "option" || w == "timeout" || w == "stats" || w == "stick" }

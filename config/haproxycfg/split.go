@@ -15,6 +15,9 @@ const MaxWords = 64
 func Split(line string, at source.Pos, comments bool, ps *source.Problems) []tree.Word {
 	s := splitter{line: line, at: at, comments: comments, ps: ps}
 	s.run()
+	if s.bad {
+		return nil
+	}
 	if len(s.words) > MaxWords {
 		ps.Errorf(s.words[MaxWords].Pos, "", "too many words: a line has at most %d", MaxWords)
 		s.words = s.words[:MaxWords]
@@ -25,9 +28,6 @@ func Split(line string, at source.Pos, comments bool, ps *source.Problems) []tre
 			s.words = s.words[:i]
 			break
 		}
-	}
-	if s.bad {
-		return nil
 	}
 	return s.words
 }

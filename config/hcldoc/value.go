@@ -19,6 +19,10 @@ func (r *reader) attribute(scope string, name tree.Word, expr hclsyntax.Expressi
 			return r.keyword(scope, name, w, plain)
 		})
 	}
+	if words.Find(words.HCL, scope, name.Text) == nil && blockScope(scope, name.Text) != scope {
+		r.ps.Errorf(name.Pos, "write "+name.Text+" { ... }", "%s is a block", tree.Quote(name.Text))
+		return nil
+	}
 	def := tree.Resolve(words.HCL, scope, name, &r.ps)
 	if def == nil {
 		return nil

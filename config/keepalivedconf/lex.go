@@ -14,6 +14,7 @@ type piece struct {
 	rawAt source.Pos
 	brace byte // '{', '}' or 0
 	pos   source.Pos
+	end   source.Pos // of the brace, or of the end of the line
 }
 
 // lex cuts a file into pieces. ! and # begin a comment outside quotes; a backslash in front of them makes them plain.
@@ -79,7 +80,7 @@ func (l *lexer) flush(brace byte, end int) {
 		if l.rest >= 0 {
 			l.cur.raw, l.cur.rawAt = strings.TrimRight(l.line[l.rest:end], " \t"), l.pos(l.rest)
 		}
-		l.cur.brace = brace
+		l.cur.brace, l.cur.end = brace, l.pos(end)
 		l.out = append(l.out, l.cur)
 	}
 	l.cur, l.rest = piece{}, -1

@@ -120,9 +120,7 @@ func (r *reader) keyword(scope string, p piece) (tree.Node, bool) {
 
 func (r *reader) brace(p piece) source.Pos {
 	if p.brace == '{' {
-		last := p.words[len(p.words)-1]
-		last.Pos.Col += len(last.Text)
-		return last.Pos
+		return p.end
 	}
 	return r.pieces[r.i+1].pos
 }
