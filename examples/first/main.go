@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -20,6 +21,17 @@ func main() {
 		}
 		go func() { failed <- s.ListenAndServe() }()
 	}
+	go endWithParent()
 	log.Print("server one on 127.0.0.1:8081, server two on 127.0.0.1:8082")
 	log.Fatal(<-failed)
+}
+
+// endWithParent: `go run` hands no signal on to the program that it runs, which would outlive it.
+func endWithParent() {
+	parent := os.Getppid()
+	for range time.Tick(200 * time.Millisecond) {
+		if os.Getppid() != parent {
+			os.Exit(0)
+		}
+	}
 }
