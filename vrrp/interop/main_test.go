@@ -51,7 +51,8 @@ func TestMain(m *testing.M) {
 func speak(file string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	g, err := guard.Start(ctx, guard.Options{Args: []string{guardArg}})
+	var s *speaker.Speaker
+	g, err := guard.Start(ctx, guard.Options{Args: []string{guardArg}, Gone: func(r guard.Released) { s.Fenced(r.Instance, r.Epoch) }})
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func speak(file string) error {
 		o.Arbiter = a
 		go a.read(os.Stdin)
 	}
-	s := speaker.New(o)
+	s = speaker.New(o)
 	apply := func() error {
 		b, err := os.ReadFile(file)
 		if err != nil {
