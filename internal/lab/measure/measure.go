@@ -118,10 +118,11 @@ func (c *Client) Answers(target netip.AddrPort) []Answer {
 	return slices.Clone(c.answers[target])
 }
 
-// Slot counts what was decided in a short stretch of time.
+// Slot is a short stretch of time, as Recent counts it.
 type Slot struct{ OK, Failed int }
 
-// Recent counts the answers of a target in the last n stretches of this length that are over, oldest first.
+// Recent counts, for the last n stretches of this length that are over, oldest first, the answers of a target that arrived
+// and the questions sent then that got none.
 func (c *Client) Recent(target netip.AddrPort, length time.Duration, n int) []Slot {
 	slots := make([]Slot, n)
 	end := time.Now().Truncate(length)
@@ -130,11 +131,14 @@ func (c *Client) Recent(target netip.AddrPort, length time.Duration, n int) []Sl
 	defer c.mu.Unlock()
 	list := c.answers[target]
 	for i := len(list) - 1; i >= 0 && !list[i].Done.Before(start); i-- {
-		if !list[i].Done.Before(end) {
+		at := list[i].Done
+		if !list[i].OK() {
+			at = list[i].Sent
+		}
+		if at.Before(start) || !at.Before(end) {
 			continue
 		}
-		slot := &slots[int(list[i].Done.Sub(start)/length)]
-		if list[i].OK() {
+		if slot := &slots[int(at.Sub(start)/length)]; list[i].OK() {
 			slot.OK++
 		} else {
 			slot.Failed++
