@@ -299,7 +299,7 @@ func (d *decoder) stickTable(b *proxy.Backend, k tree.Node) {
 }
 
 func (d *decoder) stickOn(b *proxy.Backend, k tree.Node) {
-	r := proxy.StickRule{On: k.Args[0].Text, Pos: k.Pos}
+	r := proxy.StickRule{On: k.Args[0].Text, Pos: k.Args[0].Pos}
 	if r.On != "src" {
 		hint := "src"
 		if !slices.Contains(words.Fetches, r.On) {

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/vrrp"
 )
 
 // Kind says what became of a setting.
@@ -76,9 +77,14 @@ func (d *differ) walk(path string, a, b reflect.Value) {
 	switch {
 	case a.Type() == posType:
 	case isLeaf(a.Type()):
-		if !a.Equal(b) {
-			d.add(path, Changed, text(a), text(b))
+		if a.Equal(b) {
+			return
 		}
+		if strings.HasSuffix(path, "auth_pass") || strings.HasSuffix(path, "/ password") { // plans are read over shoulders
+			d.add(path, Changed, "(secret)", "(another)")
+			return
+		}
+		d.add(path, Changed, text(a), text(b))
 	case a.Kind() == reflect.Pointer:
 		d.pointer(path, a, b)
 	case a.Kind() == reflect.Struct:
@@ -130,12 +136,12 @@ func (d *differ) fields(path string, a, b reflect.Value) {
 			case f.Anonymous:
 				d.walk(p, a.Field(i), b.Field(i))
 			case path == "": // the trades' names say nothing to a user
-				d.walk(sectionName(f.Name), a.Field(i), b.Field(i))
+				d.walk(sectionName(a.Type(), f.Name), a.Field(i), b.Field(i))
 			case a.Type() == overrideType && f.Type.Kind() == reflect.Slice && a.Field(i).IsNil() != b.Field(i).IsNil() &&
 				a.Field(i).Len() == b.Field(i).Len(): // none in place of the instance's is not the same as the instance's
-				d.add(join(p, snake(f.Name)), Changed, said(a.Field(i)), said(b.Field(i)))
+				d.add(join(p, wordOf(f.Name)), Changed, said(a.Field(i)), said(b.Field(i)))
 			default:
-				d.walk(join(p, snake(f.Name)), a.Field(i), b.Field(i))
+				d.walk(join(p, wordOf(f.Name)), a.Field(i), b.Field(i))
 			}
 		}
 	})
@@ -163,7 +169,7 @@ func (d *differ) maps(path string, a, b reflect.Value) {
 	slices.Sort(keys)
 	for _, k := range slices.Compact(keys) {
 		key := reflect.ValueOf(k)
-		d.one(singular(path)+" "+k, a.MapIndex(key), b.MapIndex(key))
+		d.one(path+" "+k, a.MapIndex(key), b.MapIndex(key))
 	}
 }
 
@@ -196,7 +202,6 @@ func (d *differ) slices(path string, a, b reflect.Value) {
 		}
 		return
 	}
-	path = singular(path)
 	for i, n := range an {
 		var y reflect.Value
 		if j := slices.Index(bn, n); j >= 0 {
@@ -288,7 +293,11 @@ func text(v reflect.Value) string {
 		var parts []string
 		for i := range v.NumField() {
 			if f := v.Field(i); f.Type() != posType && !f.IsZero() {
-				parts = append(parts, snake(v.Type().Field(i).Name)+" "+text(f))
+				name, value := wordOf(v.Type().Field(i).Name), "(secret)"
+				if name != "password" && name != "auth_pass" {
+					value = text(f)
+				}
+				parts = append(parts, name+" "+value)
 			}
 		}
 		return strings.Join(parts, " ")
@@ -303,25 +312,33 @@ func join(path, name string) string {
 	return path + " / " + name
 }
 
-func sectionName(field string) string {
+// sectionName is the name of the blocks that a list of the top level comes from; the trades' own names say nothing.
+func sectionName(parent reflect.Type, field string) string {
 	switch field {
 	case "Proxy", "VRRP":
 		return ""
-	case "Nodes":
-		return "node"
+	case "Global":
+		if parent == reflect.TypeFor[vrrp.Config]() {
+			return "global_defs"
+		}
 	}
-	return singular(snake(field))
+	return wordOf(field)
 }
 
-// singular turns the name of a list into the name of one of its things.
-func singular(path string) string {
-	switch {
-	case strings.HasSuffix(path, "addresses"):
-		return strings.TrimSuffix(path, "es")
-	case strings.HasSuffix(path, "s"):
-		return strings.TrimSuffix(path, "s")
+// spelled are the fields whose word is not just their name in another case.
+var spelled = map[string]string{
+	"Instances": "vrrp_instance", "Scripts": "vrrp_script", "Addresses": "virtual_ipaddress", "Excluded": "virtual_ipaddress_excluded",
+	"TrackScripts": "track_script", "TrackInterfaces": "track_interface", "Stick": "stick_on", "MaxConn": "maxconn",
+	"NbThread": "nbthread", "Timeouts": "timeout", "ForwardFor": "forwardfor", "PIDFile": "pidfile", "HardStop": "hard_stop_after",
+	"NoCache": "nocache", "DontLogNull": "dontlognull", "AuthPass": "auth_pass", "NoPreempt": "nopreempt", "VIPLifetime": "vip_lifetime",
+	"Nodes": "node", "Frontends": "frontend", "Backends": "backend", "Servers": "server", "Binds": "bind", "ACLs": "acl", "Checks": "check",
+}
+
+func wordOf(field string) string {
+	if w, ok := spelled[field]; ok {
+		return w
 	}
-	return path
+	return snake(field)
 }
 
 // snake spells a field the way files do: MaxConn -> max_conn.
