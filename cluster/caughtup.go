@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/reeve-lb/reeve/cluster/fsm"
 	"github.com/reeve-lb/reeve/cluster/mux"
 )
 
@@ -18,10 +19,10 @@ func (c *Cluster) CaughtUp(ctx context.Context) error {
 	var committed uint64
 	for {
 		err := c.atLeader(ctx,
-			func() error { committed = c.node.Raft().AppliedIndex(); return nil },
+			func() error { committed = c.commandIndex(); return nil },
 			func(t mux.Target) error {
 				st, err := ask[status](ctx, c, t, methodStatus, struct{}{})
-				committed = st.Commit
+				committed = st.Command
 				return err
 			})
 		if err == nil {
@@ -33,7 +34,7 @@ func (c *Cluster) CaughtUp(ctx context.Context) error {
 	}
 	tick := time.NewTicker(appliedPoll)
 	defer tick.Stop()
-	for c.node.Raft().AppliedIndex() < committed {
+	for c.commandIndex() < committed {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -41,4 +42,11 @@ func (c *Cluster) CaughtUp(ctx context.Context) error {
 		}
 	}
 	return c.teller.barrier(ctx)
+}
+
+// commandIndex is the log index of the newest command that the state holds. Raft's applied index runs ahead of it: it
+// counts what was handed over to be applied.
+func (c *Cluster) commandIndex() (i uint64) {
+	c.readState(func(s *fsm.State) { i = s.Index() })
+	return i
 }

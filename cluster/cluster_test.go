@@ -175,6 +175,21 @@ func TestRestartOfAllLosesNothing(t *testing.T) {
 	}
 }
 
+func TestNodeAloneAfterRestartRunsWhatItKnew(t *testing.T) {
+	nodes := testCluster(t, 3)
+	leaderOf(t, nodes...)
+	apply(t, nodes[0], "one")
+	apply(t, nodes[0], "two")
+	for _, n := range nodes {
+		n.stop()
+	}
+	n := nodes[1].again(t)
+	n.app.until(t, "the last configuration without a majority", func() bool { return len(n.app.versions) == 1 })
+	if v := n.app.versions[0]; v.Version != 2 || string(v.Payload) != "two" {
+		t.Errorf("told of version %d %q first", v.Version, v.Payload)
+	}
+}
+
 func TestFollowersHaveAnEntryAtOnce(t *testing.T) {
 	nodes := testCluster(t, 3)
 	leaderOf(t, nodes...)

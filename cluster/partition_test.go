@@ -68,6 +68,7 @@ func TestFrozenLeaderIsReplacedOnNews(t *testing.T) {
 	f, nodes := fabricCluster(t, 3)
 	old := leaderOf(t, nodes...)
 	rest := without(nodes, old)
+	eventually(t, "three voters", nodes, func() bool { return rest[0].Info().Voters == 3 })
 	begun := time.Now()
 	f.split(true, []*testNode{old}, rest)
 	if err := (*leaseLog)(rest[0].Cluster).TriggerElection(t.Context()); err != nil {

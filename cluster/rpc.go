@@ -233,7 +233,8 @@ func (c *Cluster) serveTables(ctx context.Context, _ Peer, body []byte) ([]byte,
 // status is what nodes ask each other.
 type status struct {
 	Last, Commit, Applied uint64
-	Servers               int // of its Raft configuration
+	Command               uint64 // index of the newest command in its state
+	Servers               int    // of its Raft configuration
 	Leader                string
 }
 
@@ -244,6 +245,6 @@ func (c *Cluster) serveStatus(context.Context, Peer, struct{}) (status, error) {
 	r := c.node.Raft()
 	_, id := r.LeaderWithID()
 	return status{
-		Last: r.LastIndex(), Commit: r.CommitIndex(), Applied: r.AppliedIndex(), Servers: len(c.node.Servers()), Leader: string(id),
+		Last: r.LastIndex(), Commit: r.CommitIndex(), Applied: r.AppliedIndex(), Command: c.commandIndex(), Servers: len(c.node.Servers()), Leader: string(id),
 	}, nil
 }

@@ -108,7 +108,7 @@ func (t *teller) barrier(ctx context.Context) error {
 }
 
 // take returns what is untold. The state is read under the lock that applying needs, so nothing is lost:
-// entries applied before are in the contents, those after in changes; the one being applied may be in both.
+// entries applied before are in the contents, those after in changes.
 func (t *teller) take() (out []tables.Change) {
 	t.mu.Lock()
 	if !t.reset {

@@ -25,8 +25,9 @@ type ConfigVersion = fsm.ConfigVersion
 type App interface {
 	// CanRun says what would keep this node from running the payload: ports taken, interfaces missing. Warnings don't refuse.
 	CanRun(ctx context.Context, payload []byte) source.Problems
-	// ConfigCommitted tells of each version in force, in order. At a start only the newest is told. The program answers
-	// by Cluster.Running once it runs it or has given up.
+	// ConfigCommitted tells of each version in force, in order. After a restart it begins with the one that was told last,
+	// at once and without a majority; a node that is new begins with the newest. The program answers by Cluster.Running
+	// once it runs it or has given up.
 	ConfigCommitted(ConfigVersion)
 	// BindingsApplied tells what became of sticky entries, in log order. After a restart or a snapshot from the leader
 	// the whole contents are told first, led by a Change of kind tables.Reset.

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A snapshot is magic, format version, then sections in the order of their types: type, format version of the section,
+// A snapshot is magic, format version, index of the newest command, then sections in the order of their types: type, format version of the section,
 // contents; a zero byte ends it. Raft's snapshot store adds the checksum.
 const (
 	snapshotMagic  = "reeve-fsm"
@@ -24,6 +24,7 @@ var ErrSnapshot = errors.New("unreadable snapshot")
 
 // Snapshot is the state at one moment. It may be written while commands go on.
 type Snapshot struct {
+	index   uint64
 	history []ConfigVersion
 	now     int64
 	tables  map[string][shards]*shard
@@ -38,6 +39,7 @@ func (s *State) Snapshot() (*Snapshot, error) {
 		return nil, s.stuck
 	}
 	sn := &Snapshot{
+		index:   s.index,
 		history: s.configs.history[:len(s.configs.history):len(s.configs.history)],
 		now:     s.tables.now,
 		tables:  make(map[string][shards]*shard, len(s.tables.m)),
@@ -64,6 +66,7 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	b := bufio.NewWriterSize(c, 64<<10)
 	b.WriteString(snapshotMagic)
 	b.WriteByte(snapshotFormat)
+	b.Write(binary.BigEndian.AppendUint64(nil, sn.index))
 	sn.writeConfigs(b)
 	sn.writeTables(b)
 	for _, t := range slices.Sorted(maps.Keys(sn.parts)) {
@@ -136,6 +139,7 @@ func (s *State) Restore(r io.Reader) error {
 	if magic := sr.take(len(snapshotMagic) + 1); sr.err == nil && string(magic) != snapshotMagic+string(rune(snapshotFormat)) {
 		return fmt.Errorf("%w: unknown format", ErrSnapshot)
 	}
+	n.index = uint64(sr.time())
 	for sr.err == nil {
 		t := Type(sr.byte())
 		if t == 0 {

@@ -14,6 +14,7 @@ type State struct {
 	configs configs
 	tables  tables
 	parts   map[Type]Part
+	index   uint64
 	stuck   error
 }
 
@@ -47,6 +48,7 @@ func (s *State) Apply(index uint64, cmd []byte) (Result, error) {
 		res.Err = s.stuck
 		return res, s.stuck
 	}
+	s.index = index
 	switch t {
 	case TypeConfig:
 		res.Config, res.Err = s.configs.apply(p)
@@ -71,6 +73,9 @@ func (s *State) knows(t Type, version uint8) bool {
 	p := s.parts[t]
 	return p != nil && version <= p.Version()
 }
+
+// Index is the log index of the newest command that was applied.
+func (s *State) Index() uint64 { return s.index }
 
 // Stuck is why commands are no longer applied, or nil.
 func (s *State) Stuck() error { return s.stuck }

@@ -90,8 +90,12 @@ func New(o Options) *Gossip {
 
 // Start opens the sockets. Run must follow.
 func (g *Gossip) Start() error {
+	ml, err := g.lan()
+	if err != nil {
+		return err
+	}
 	c := serf.DefaultConfig()
-	c.MemberlistConfig = g.lan()
+	c.MemberlistConfig = ml
 	c.NodeName = g.o.Name
 	c.EventCh = g.events
 	c.SnapshotPath = g.o.Snapshot
@@ -113,7 +117,7 @@ func (g *Gossip) Start() error {
 	}
 	s, err := serf.Create(c)
 	if err != nil {
-		return fmt.Errorf("gossip: %w", err)
+		return errors.Join(fmt.Errorf("gossip: %w", err), ml.Transport.Shutdown())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -121,8 +125,9 @@ func (g *Gossip) Start() error {
 	return nil
 }
 
-// lan tunes memberlist for a rack: a dead node is known within about 3 s. Addresses move by leases, much sooner.
-func (g *Gossip) lan() *memberlist.Config {
+// lan tunes memberlist for a rack: a dead node is known within about 3 s. Addresses move by leases, much sooner. It
+// opens the sockets itself: Serf would leave goroutines behind where they can't be opened.
+func (g *Gossip) lan() (*memberlist.Config, error) {
 	c := memberlist.DefaultLANConfig()
 	c.BindAddr, c.BindPort = g.o.Bind.String(), g.o.Port
 	if g.o.Advertise.IsValid() && !g.o.Advertise.IsUnspecified() {
@@ -141,7 +146,24 @@ func (g *Gossip) lan() *memberlist.Config {
 	c.EnableCompression = false // messages are short
 	c.MsgpackUseNewTimeFormat = true
 	c.Logger = newStdLogger(g.log)
-	return c
+	tries := 1
+	if g.o.Port == 0 {
+		tries = 10 // a port that is free for tcp may not be for udp
+	}
+	var t *memberlist.NetTransport
+	var err error
+	for ; tries > 0 && t == nil; tries-- {
+		t, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{c.BindAddr}, BindPort: g.o.Port, Logger: c.Logger,
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen for gossip: %w", err)
+	}
+	c.BindPort = t.GetAutoBindPort()
+	c.AdvertisePort = c.BindPort
+	c.Transport = t
+	return c, nil
 }
 
 // Run passes events on until ctx ends, then shuts gossip down: without Leave the others see a failure.
@@ -292,7 +314,7 @@ func joinError(addr string, err error) error {
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	switch {
-	case strings.Contains(text, "EOF"), strings.Contains(text, "reset by peer"), strings.Contains(text, "No installed keys"):
+	case strings.Contains(text, "EOF"), strings.Contains(text, "reset by peer"), strings.Contains(text, "installed keys"):
 		return fmt.Errorf("join %s: it refuses us: another cluster key there, or no gossip port", addr)
 	}
 	if i := strings.LastIndex(text, "* "); i >= 0 { // go-multierror's list

@@ -31,7 +31,7 @@ func OpenDir(path string) (*Dir, error) {
 		return &Dir{ID: id}, err
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
+		return nil, fmt.Errorf("data_dir %s: %w", path, err)
 	}
 	d := &Dir{Path: path}
 	if err := d.take(); err != nil {
@@ -159,6 +159,33 @@ func (d *Dir) IsFresh() bool {
 func (d *Dir) raft() string   { return filepath.Join(d.Path, "raft") }
 func (d *Dir) log() string    { return filepath.Join(d.raft(), "raft.db") }
 func (d *Dir) marker() string { return filepath.Join(d.raft(), "format") }
+
+// Keep writes a small file of the directory so that after a crash it is there whole, as it was or as it is. Nothing is
+// kept without a path.
+func (d *Dir) Keep(name string, b []byte) error {
+	if d.Path == "" {
+		return nil
+	}
+	if err := writeFile(filepath.Join(d.Path, name), b); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	return nil
+}
+
+// Kept reads what Keep wrote; nil if there is nothing.
+func (d *Dir) Kept(name string) ([]byte, error) {
+	if d.Path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(d.Path, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	return b, nil
+}
 
 // SerfSnapshot is where gossip remembers whom it knew; "" if nothing is kept.
 func (d *Dir) SerfSnapshot() (string, error) {

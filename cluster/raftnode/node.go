@@ -27,7 +27,7 @@ type Options struct {
 	SnapshotInterval                 time.Duration
 	SnapshotLogs                     uint64
 
-	// Applied is told each entry's result on the applying goroutine, in log order: do not block.
+	// Applied is told each entry's result on the applying goroutine, in log order: do not block, do not read the state.
 	Applied func(index uint64, r fsm.Result)
 	// Restored is told when the whole state was replaced.
 	Restored func()
@@ -188,21 +188,27 @@ var _ raft.FSM = (*adapter)(nil)
 
 // Apply implements raft.FSM.
 func (a *adapter) Apply(l *raft.Log) any {
-	a.mu.Lock()
-	was := a.state.Stuck()
-	r, stuck := a.state.Apply(l.Index, l.Data)
-	a.mu.Unlock()
+	r, was, stuck := a.apply(l)
 	if stuck != nil {
 		if was == nil && a.o.Stuck != nil {
 			a.o.Stuck(stuck)
 		}
 		return r
 	}
-	if a.o.Applied != nil {
-		a.o.Applied(l.Index, r)
-	}
 	(*Node)(a).committed(l.Index, l.Term)
 	return r
+}
+
+// apply applies and tells under one lock: who reads the state knows that what it saw was told.
+func (a *adapter) apply(l *raft.Log) (r fsm.Result, was, stuck error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was = a.state.Stuck()
+	r, stuck = a.state.Apply(l.Index, l.Data)
+	if stuck == nil && a.o.Applied != nil {
+		a.o.Applied(l.Index, r)
+	}
+	return r, was, stuck
 }
 
 // Snapshot implements raft.FSM.
@@ -220,8 +226,8 @@ func (a *adapter) Snapshot() (raft.FSMSnapshot, error) {
 func (a *adapter) Restore(r io.ReadCloser) error {
 	defer r.Close()
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	err := a.state.Restore(r)
-	a.mu.Unlock()
 	if err == nil && a.o.Restored != nil {
 		a.o.Restored()
 	}
