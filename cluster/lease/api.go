@@ -136,7 +136,7 @@ type Verdict struct {
 	Epoch    uint64
 	Expiry   boottime.Time // Granted, Extended: when the lease runs out on this machine's clock
 	Holder   string        // Elsewhere: node name
-	Voters   int           // NoQuorum: how many voters the cluster has; 0 if unknown
+	Voters   int           // NoQuorum: how many voters the cluster has; 0 if unknown, or if this node is none of them
 }
 
 // Word is a guard's `released INSTANCE EPOCH`: the addresses of that epoch are off that node.

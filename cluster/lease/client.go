@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,7 +186,10 @@ func (c *Client) connect(ctx context.Context) {
 func (c *Client) knownLeader() (Peer, bool) {
 	l := c.conf.Log.Leadership()
 	c.mu.Lock()
-	c.h.voters = len(l.Voters)
+	c.h.voters = 0 // a node that does not vote can't count itself among a pair that lost its quorum
+	if slices.Contains(l.Voters, c.conf.ID) {
+		c.h.voters = len(l.Voters)
+	}
 	c.mu.Unlock()
 	return l.Leader, l.Leader.ID != ""
 }

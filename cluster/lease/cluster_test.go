@@ -260,13 +260,26 @@ func TestIdleCost(t *testing.T) {
 		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
+	rounds := func() uint64 {
+		a.Service.mu.Lock()
+		defer a.Service.mu.Unlock()
+		if a.Service.k == nil {
+			return a.Service.rounds
+		}
+		return a.Service.k.round.n
+	}
+	asked := rounds()
 	before, begun := cpu(), time.Now()
 	for time.Since(begun) < 3*time.Second {
 		c.await(t, "VI_1", Extended, Lost)
 	}
 	share := 100 * float64(cpu()-before) / float64(time.Since(begun))
-	t.Logf("three nodes idle: %.2f %% of a core", share)
-	if share > 4 && !raceEnabled {
+	perSecond := float64(rounds()-asked) / time.Since(begun).Seconds()
+	t.Logf("three nodes idle: %.2f %% of a core, %.1f rounds a second", share, perSecond)
+	if perSecond > 30 {
+		t.Errorf("%.1f rounds a second: the nodes' renewals do not share rounds", perSecond)
+	}
+	if share > 8 && !raceEnabled {
 		t.Errorf("three nodes idle at %.2f %% of a core", share)
 	}
 }

@@ -10,7 +10,7 @@ import (
 func (w *world) chaos() {
 	n := w.nodes[w.rnd.IntN(len(w.nodes))]
 	name := w.names[w.rnd.IntN(len(w.names))]
-	switch w.rnd.IntN(14) {
+	switch w.rnd.IntN(16) {
 	case 0:
 		n.kill()
 	case 1, 2:
@@ -47,6 +47,8 @@ func (w *world) chaos() {
 		if n.up {
 			n.do(func() { n.giveBack(name, n.addr[name].epoch) })
 		}
+	case 14, 15:
+		n.deaf = !n.deaf
 	case 13:
 		if n.up {
 			n.do(func() {
@@ -68,6 +70,7 @@ func (w *world) heal() {
 		if !n.up {
 			n.start()
 		}
+		n.deaf = false
 		n.thaw()
 		for _, name := range w.names {
 			n.h.stand(name, n.candidacy(), n.clock())

@@ -89,6 +89,8 @@ type simNode struct {
 	contact int64 // last word from a leader
 	acks    map[*simNode]int64
 	applied int
+	deaf    bool // its Raft hears nobody and, should it lead, does not notice; its lease streams work
+	hinted  bool
 	state   State
 }
 
@@ -199,7 +201,7 @@ func (n *simNode) start() {
 	n.up, n.frozen, n.life, n.backlog = true, false, n.w.lives, nil
 	n.h = newHolder(n.name, n.life, simTTL, simRenew, n.clock())
 	n.words, n.addr, n.link, n.hint = map[string]Word{}, map[string]*simAddr{}, nil, nil
-	n.leads, n.leading, n.k, n.contact = false, false, nil, n.w.now
+	n.leads, n.leading, n.k, n.contact, n.deaf = false, false, nil, n.w.now, false
 	for _, name := range n.w.names {
 		n.addr[name] = &simAddr{}
 		n.h.stand(name, n.candidacy(), n.clock())
@@ -582,7 +584,7 @@ func (n *simNode) raftTick() {
 				fresh++
 			}
 		}
-		if n.leads && fresh < n.quorum() {
+		if n.leads && fresh < n.quorum() && !n.deaf {
 			n.stepDown()
 		}
 		return
@@ -603,7 +605,7 @@ func (n *simNode) stand() {
 	n.contact = n.w.now
 	votes := 1
 	for _, o := range n.w.nodes {
-		if o == n || !o.up || o.frozen || !n.w.reach(n, o) || o.term >= n.term {
+		if o == n || !o.up || o.frozen || o.deaf || !n.w.reach(n, o) || o.term >= n.term {
 			continue
 		}
 		o.term = n.term
@@ -640,7 +642,7 @@ func newer(a, b []simEntry) bool {
 func (n *simNode) replicate() {
 	have := 1
 	for _, o := range n.w.nodes {
-		if o == n || !o.up || o.frozen || !n.w.reach(n, o) || n.w.rnd.IntN(10) == 0 {
+		if o == n || !o.up || o.frozen || o.deaf || n.deaf || !n.w.reach(n, o) || n.w.rnd.IntN(10) == 0 {
 			continue
 		}
 		if o.term > n.term {
@@ -652,7 +654,11 @@ func (n *simNode) replicate() {
 		if o.leads {
 			o.stepDown()
 		}
-		o.contact, n.acks[o], o.hint = n.w.now, n.w.now, n
+		o.contact, n.acks[o] = n.w.now, n.w.now
+		if o.hint != n && !o.hinted {
+			o.hinted = true // the client learns of it a little later
+			n.w.after(n.w.ms(30), func() { o.hint, o.hinted = n, false })
+		}
 		o.log = slices.Clone(n.log)
 		have++
 	}
