@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -140,8 +139,6 @@ func (s *stage) play(ctx context.Context) (Report, error) {
 	}
 	return s.report, nil
 }
-
-func (n Node) log() string { return filepath.Join(filepath.Dir(n.DataDir), n.Name+".log") }
 
 // vip is a virtual address and who shall have it.
 type vip struct {
