@@ -185,7 +185,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.state == ended {
+	if e.state == ended || e.draining.Load() {
 		ps.Errorf(source.Pos{}, "", "the data plane has stopped")
 		return ps
 	}
@@ -343,6 +343,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 			delete(e.groups, addr)
 		}
 	}
+	e.settled()
 	for name, rt := range e.fronts {
 		if !keep[name] {
 			e.retireFront(rt)
@@ -393,11 +394,39 @@ func (e *Engine) openBind(rt *frontend, b proxy.Bind, held []holder, own map[uin
 }
 
 func (e *Engine) closeGroup(g *group) {
+	if e.state == fresh {
+		g.close()
+		return
+	}
 	e.each(func(l *loop) {
 		if a := l.accepts[g.fds[l.id]]; a != nil && a.group == g {
 			l.unlisten(a)
 		}
 	})
+}
+
+// settled waits until the loops have read what was posted so far: a socket that is still to be closed would look like a
+// stranger's to the next Apply.
+func (e *Engine) settled() {
+	if e.state != running {
+		return
+	}
+	done := make(chan struct{}, len(e.loops))
+	n := 0
+	for _, l := range e.loops {
+		if l.post(func() { done <- struct{}{} }) {
+			n++
+		}
+	}
+	limit := time.NewTimer(statsTimeout)
+	defer limit.Stop()
+	for range n {
+		select {
+		case <-done:
+		case <-limit.C:
+			return
+		}
+	}
 }
 
 // retireFront lets the connections of a removed frontend end: idle ones now, busy ones after their request.

@@ -168,6 +168,7 @@ func blocked(r ioResult) flow {
 
 func countUp(s *session, n int) {
 	t := s.t
+	t.spoke = true
 	s.fe.per[s.l.id].bin += uint64(n)
 	if t.bc != nil {
 		t.bc.rt.per[s.l.id].bin += uint64(n)

@@ -218,7 +218,6 @@ func (l *loop) close(c *conn) {
 	l.fds[c.fd] = nil
 	sysClose(c.fd)
 	c.fd = -1
-	c.gen++
 	l.free(&c.in)
 	l.free(&c.out)
 }

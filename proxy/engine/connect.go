@@ -217,7 +217,7 @@ func (s *session) dial() verdict {
 	fd, e := sysDial(&t.sc.addr)
 	if e != 0 {
 		if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
-			s.mark('R', 'C')
+			return s.connectFailed('R', true)
 		}
 		return s.connectFailed('S', true)
 	}
@@ -312,10 +312,13 @@ func (s *session) takeRequest() {
 	s.client.in.consume(t.head.Len)
 	countUp(s, t.head.Len)
 	t.head.Len = 0
-	s.l.spare(&s.client)
-	if t.req.kind != noBody && t.sent && t.replayable && s.server.reused {
-		s.skipBody()
+	if t.held {
+		t.held = false
+		n := bodyLen(&t.req, s.client.in.data(), t.head.ContentLength)
+		s.client.in.consume(n)
+		countUp(s, n)
 	}
+	s.l.spare(&s.client)
 }
 
 // holdRequest sends a request that is here in full from a copy and keeps it for a repetition.
@@ -329,7 +332,7 @@ func (s *session) holdRequest() {
 		return
 	}
 	c.out.append(rest[:n])
-	t.req.done = true
+	t.req.done, t.held = true, true
 }
 
 // bodyLen is how many bytes a body that is complete in rest takes.
@@ -347,14 +350,6 @@ func bodyLen(b *body, rest []byte, length int64) int {
 		return at
 	}
 	return 0
-}
-
-// skipBody takes the body that holdRequest sent off the client's buffer.
-func (s *session) skipBody() {
-	n := bodyLen(&s.t.req, s.client.in.data(), s.t.head.ContentLength)
-	s.client.in.consume(n)
-	countUp(s, n)
-	s.l.spare(&s.client)
 }
 
 // connectFailed decides between another attempt here, one elsewhere, and giving up. After a refusal the same server is

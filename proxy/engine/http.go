@@ -41,9 +41,8 @@ func (s *session) gone(fc *frontConf) verdict {
 	s.mark('C', 'R')
 	s.t.status = 400
 	s.fe.per[s.l.id].ereq++
-	if !fc.src.DontLogNull {
-		s.log()
-	}
+	s.t.null = true
+	s.log()
 	return s.end()
 }
 
@@ -101,7 +100,7 @@ func (s *session) headTimeout() {
 			return
 		}
 		s.t = s.l.newTxn()
-		s.t.fc, s.t.start = s.fe.conf.Load(), s.accepted
+		s.t.fc, s.t.start, s.t.null = s.fe.conf.Load(), s.accepted, true
 	}
 	s.mark('c', 'R')
 	s.fe.per[s.l.id].ereq++
@@ -300,6 +299,7 @@ func (s *session) answerDone() http1.Fault {
 		return s.interim(h)
 	}
 	t.status, t.serverKeep = h.Status, h.Persistent() && !h.LengthDropped
+	t.private = ownsConnection(h, in)
 	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
 	switch {
 	case h.Status == 101 && !t.upgrade:
@@ -333,6 +333,16 @@ func (s *session) answerDone() http1.Fault {
 		s.enterTunnel()
 	}
 	return http1.None
+}
+
+// ownsConnection: NTLM and Negotiate authenticate the connection, so nobody else may be given it.
+func ownsConnection(h *http1.Head, in []byte) bool {
+	if h.Status != 401 && h.Status != 407 {
+		return false
+	}
+	hd, ok := h.Get(http1.WWWAuthenticate)
+	v := hd.Value.Of(in)
+	return ok && (hasFoldPrefix(v, "ntlm") || hasFoldPrefix(v, "negotiate"))
 }
 
 func chunksBegin(rest []byte) http1.Fault {
@@ -427,7 +437,7 @@ func (s *session) noAnswer() verdict {
 	t := s.t
 	if s.server.reused && t.replayable && t.answerAt < 0 {
 		s.dropServer()
-		t.fresh, t.sent, t.stuck = true, false, false
+		t.fresh, t.sent, t.stuck, t.held = true, false, false, false
 		t.req = newBody(t.req.kind, t.head.ContentLength)
 		return s.dial()
 	}

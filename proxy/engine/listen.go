@@ -131,6 +131,9 @@ func deferAccept(fd int32, on bool) {
 
 // listenOn starts accepting on the loop's socket of a group.
 func (l *loop) listenOn(g *group) {
+	if g.fds == nil { // closed before the loop ran
+		return
+	}
 	fd := g.fds[l.id]
 	a := &acceptor{group: g, fd: fd, loop: l}
 	a.timer.owner = a

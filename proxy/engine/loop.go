@@ -40,6 +40,7 @@ type loop struct {
 	spares   []*conn    // free server connections
 	txns     []*txn
 	lives    uint64
+	gens     int32      // tells an event of a closed descriptor from one of its successor
 	again    []*session // have more to do at once
 	turn     []*session // those whose turn it is
 	live     *session   // list of all sessions
@@ -204,7 +205,8 @@ func (l *loop) adopt(c *conn, fd int32) {
 	for int(fd) >= len(l.fds) {
 		l.fds = append(l.fds, make([]*conn, max(64, len(l.fds)))...)
 	}
-	c.fd = fd
+	l.gens++
+	c.fd, c.gen = fd, l.gens
 	l.fds[fd] = c
 }
 

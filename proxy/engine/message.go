@@ -360,7 +360,7 @@ func (s *session) log() {
 	if len(t.line) > 0 {
 		e.Request = t.line
 	}
-	if t.fc.sink == nil {
+	if t.fc.sink == nil || t.null && t.fc.src.DontLogNull {
 		return
 	}
 	switch t.fc.format {

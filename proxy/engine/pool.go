@@ -36,7 +36,7 @@ func (l *loop) newConn() *conn {
 	if n := len(l.spares); n > 0 {
 		c = l.spares[n-1]
 		l.spares = l.spares[:n-1]
-		*c = conn{gen: c.gen, fd: -1}
+		*c = conn{fd: -1}
 	} else {
 		c = &conn{fd: -1}
 	}

@@ -80,7 +80,7 @@ type txn struct {
 	retries                                                  int
 	redispatched, persistent, replayable, fresh, sent        bool
 	upgrade, started, closing, serverKeep, stuck, setCookie  bool
-	renew, settled, private, own                             bool
+	renew, settled, private, own, held, null, spoke          bool
 	except                                                   int
 	queueServer, queueBackend                                int
 	line                                                     []byte
@@ -114,7 +114,7 @@ func (t *txn) clear() {
 	t.req, t.res, t.minor, t.method, t.bytes, t.retries = body{}, body{}, 0, 0, 0, 0
 	t.redispatched, t.persistent, t.replayable, t.fresh, t.sent = false, false, false, false, false
 	t.upgrade, t.started, t.closing, t.serverKeep, t.stuck, t.setCookie, t.renew = false, false, false, false, false, false, false
-	t.settled, t.private, t.own = false, false, false
+	t.settled, t.private, t.own, t.held, t.null, t.spoke = false, false, false, false, false, false
 	t.queueServer, t.queueBackend = 0, 0
 	t.line = t.line[:0]
 }
@@ -133,7 +133,7 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s.l, s.fe, s.peer, s.http, s.requests = l, fc.rt, peer, fc.http, 0
 	s.accepted, s.clientAt, s.waited, s.server, s.t = l.now, l.now, 0, nil, nil
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
-	s.client = conn{gen: s.client.gen, client: true, readable: true, writable: true, s: s}
+	s.client = conn{client: true, readable: true, writable: true, s: s}
 	l.adopt(&s.client, fd)
 	s.next, s.prev = l.live, nil
 	if l.live != nil {

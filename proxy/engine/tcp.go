@@ -120,6 +120,7 @@ func (s *session) tunnelEnd(who byte) verdict {
 		s.t.sc.rt.per[s.l.id].srvAbrt++
 	}
 	s.settle()
+	s.t.null = s.t.bytes == 0 && !s.t.spoke
 	s.log()
 	return s.end()
 }
