@@ -245,8 +245,11 @@ func TestForgedZero(t *testing.T) {
 	s.owner(t, s.a)
 	took(t, "MASTER after priority 0", begin, 806*time.Millisecond)
 	c := s.capture(t, "ip.src", "frame.time_epoch")
+	if _, err := c.Await(s.ctx, 1, nil); err != nil {
+		t.Fatal(err)
+	}
 	s.sendRaw(t, s.observer, 255, forged(t, 0))
-	if _, err := c.Await(s.ctx, 2, func(r []string) bool { return r[0] == "10.91.0.1" }); err != nil {
+	if _, err := c.Await(s.ctx, 3, func(r []string) bool { return r[0] == "10.91.0.1" }); err != nil {
 		t.Fatal(err)
 	}
 	zero, answered := 0.0, false
