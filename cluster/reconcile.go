@@ -48,6 +48,7 @@ func (r *reconciler) run(ctx context.Context) time.Duration {
 			delete(r.missing, m.ID)
 			r.admit(ctx, m, servers)
 		case m.Status == serf.StatusLeft && m.ID != r.c.dir.ID:
+			r.c.leavers.Delete(m.ID) // gossip knows it now: should it be back, it is welcome
 			if _, ok := servers[m.ID]; ok {
 				r.remove(ctx, m.ID, "left")
 			}
@@ -87,7 +88,7 @@ func (r *reconciler) admit(ctx context.Context, m gossip.Member, servers map[str
 }
 
 // leaveGrace is how long a node that asked to be taken out is not taken in again although gossip sees it.
-const leaveGrace = 10 * time.Second
+const leaveGrace = 3 * time.Second
 
 // nameOf is the name that gossip last knew a node id by.
 func (r *reconciler) nameOf(id string) string {
