@@ -146,7 +146,7 @@ func TestReadmeFirst(t *testing.T) {
 	// The README goes on: change the file and say reload.
 	file := filepath.Join(r.dir, "examples/first/haproxy.cfg")
 	text, err := os.ReadFile(file)
-	r.lab.Must(err, os.WriteFile(file, []byte(strings.Replace(string(text), "127.0.0.1:8080", "127.0.0.1:8090", 1)), 0o644))
+	r.lab.Must(err, os.WriteFile(file, []byte(strings.ReplaceAll(string(text), "127.0.0.1:8080", "127.0.0.1:8090")), 0o644))
 	out, err = r.terminal("another").typed(ctx, "./bin/reeve reload && curl -sS http://127.0.0.1:8090/")
 	if err != nil || !strings.Contains(out, "Reloaded.") || !strings.Contains(out, "I am server") {
 		t.Errorf("reload: %v\n%s", err, out)
