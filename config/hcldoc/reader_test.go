@@ -97,7 +97,7 @@ func TestProblems(t *testing.T) {
 }
 
 func TestBrokenHCLHasAPlace(t *testing.T) {
-	for _, text := range []string{"a = ", "a {", "}", "a = \"x", "a = [1,", "\x00", "a b c", "a = 1 2", "ä = 1 ("} {
+	for _, text := range []string{"a = ", "a {", "}", "a = \"x", "a = [1,", "\x00", "a b c", "a = 1 2", "ä = 1 (", "global { daemon =", "global { daemon = ( }"} {
 		_, ps := Read("x.hcl", []byte(text))
 		if !ps.HasErrors() {
 			t.Errorf("%q is accepted", text)

@@ -181,7 +181,7 @@ func (r *reader) scalar(expr hclsyntax.Expression) (tree.Word, bool) {
 	}
 	at := r.pos(expr.Range())
 	s, err := convert.Convert(v, cty.String)
-	if err != nil || s.IsNull() || !s.IsKnown() {
+	if err != nil || s.IsNull() {
 		r.ps.Errorf(at, "", "a string or a number is wanted here, not %s", kind(v))
 		return tree.Word{}, false
 	}
@@ -207,6 +207,12 @@ func (r *reader) value(expr hclsyntax.Expression) (cty.Value, bool) {
 	v, diags := expr.Value(&hcl.EvalContext{})
 	if diags.HasErrors() {
 		r.diagnostics(diags)
+		return cty.NilVal, false
+	}
+	if !v.IsWhollyKnown() { // what the parser made of a syntax error
+		if !r.ps.HasErrors() {
+			r.ps.Errorf(r.pos(expr.Range()), "", "the value is not known")
+		}
 		return cty.NilVal, false
 	}
 	return v, true
