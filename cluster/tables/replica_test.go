@@ -1,0 +1,159 @@
+package tables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/cluster/fsm"
+)
+
+// leader commits batches at once, or refuses them while it is away.
+type leader struct {
+	state *fsm.State
+	away  bool
+	took  time.Duration
+	sent  []time.Time
+	sizes []int
+}
+
+func (l *leader) send(ctx context.Context, cmd []byte) error {
+	l.sent = append(l.sent, time.Now())
+	if l.away {
+		return errors.New("no leader")
+	}
+	time.Sleep(l.took)
+	if err := fsm.Restamp(cmd, time.Now()); err != nil {
+		return err
+	}
+	r, err := l.state.Apply(uint64(len(l.sent)), cmd)
+	l.sizes = append(l.sizes, len(r.Changes))
+	return errors.Join(err, r.Err)
+}
+
+func (l *leader) read(f func(*fsm.State)) { f(l.state) }
+
+func bubble(t *testing.T, took time.Duration, f func(*testing.T, *leader, *Replica)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &leader{state: fsm.New(nil), took: took}
+		r := New(l.send, l.read, hclog.NewNullLogger())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = r.Run(ctx)
+		}()
+		f(t, l, r)
+		cancel()
+		<-done
+	})
+}
+
+func bind(key, server string) []Binding {
+	return []Binding{{Key: Key{Table: "t", Key: key}, Server: server}}
+}
+
+func TestFirstGoesAtOnceAndTheRestTogether(t *testing.T) {
+	bubble(t, time.Millisecond, func(t *testing.T, l *leader, r *Replica) {
+		begun := time.Now()
+		r.Offer(bind("first", "s"))
+		synctest.Wait()
+		if len(l.sent) != 1 || l.sent[0] != begun {
+			t.Fatalf("the first entry of an idle time left at %v, want %v", l.sent, begun)
+		}
+		for i := range 20 { // 20 ms of one entry a millisecond
+			time.Sleep(time.Millisecond)
+			r.Offer(bind(fmt.Sprint(i), "s"))
+		}
+		time.Sleep(time.Second)
+		if len(l.sent) < 5 || len(l.sent) > 8 {
+			t.Errorf("%d batches (%v) for 20 entries in 20 ms, want one each 4 ms", len(l.sent), l.sizes)
+		}
+		if r.Sent() != 21 || r.Pending() != 0 || len(r.Entries("t", 0)) != 21 {
+			t.Errorf("%d sent, %d pending", r.Sent(), r.Pending())
+		}
+	})
+}
+
+func TestLatestWishIsKeptUntilThereIsALeader(t *testing.T) {
+	bubble(t, 0, func(t *testing.T, l *leader, r *Replica) {
+		l.away = true
+		r.Offer(bind("a", "s1"))
+		r.Offer(bind("b", "s1"))
+		time.Sleep(time.Second)
+		r.Offer(bind("a", "s2"))
+		r.Delete([]Key{{Table: "t", Key: "b"}})
+		time.Sleep(10 * time.Second)
+		if n := len(l.sent); n > 11*10+5 {
+			t.Errorf("%d tries in 11 s", n)
+		}
+		if r.Pending() != 2 {
+			t.Errorf("%d pending, want the latest of two keys", r.Pending())
+		}
+		l.away = false
+		back := time.Now()
+		r.Retry()
+		synctest.Wait()
+		if last := l.sent[len(l.sent)-1]; last != back {
+			t.Errorf("sent %v after the news of a leader", last.Sub(back))
+		}
+		e, ok := r.Lookup(Key{Table: "t", Key: "a"})
+		if _, b := r.Lookup(Key{Table: "t", Key: "b"}); !ok || e.Server != "s2" || b {
+			t.Errorf("a sticks to %q, b is there: %v", e.Server, b)
+		}
+	})
+}
+
+func TestOfferIsBounded(t *testing.T) {
+	r := New(nil, nil, hclog.NewNullLogger()) // nobody runs it: all waits
+	for i := range MaxPending + 10 {
+		r.Offer(bind(fmt.Sprint(i), "s"))
+	}
+	if r.Pending() != MaxPending || r.Dropped() != 10 {
+		t.Errorf("%d pending, %d dropped", r.Pending(), r.Dropped())
+	}
+	if r.Offer(bind("0", "other")) != 1 { // a known key finds its place
+		t.Error("a newer wish for a waiting key was dropped")
+	}
+	if r.Offer([]Binding{{}, {Key: Key{Table: "t", Key: "x"}}}) != 0 || r.Delete([]Key{{}}) != 0 {
+		t.Error("what does not fit was taken")
+	}
+}
+
+func TestBigOffersGoInSeveralBatches(t *testing.T) {
+	bubble(t, time.Millisecond, func(t *testing.T, l *leader, r *Replica) {
+		var bs []Binding
+		for i := range 10000 {
+			bs = append(bs, bind(fmt.Sprint(i), "server")...)
+		}
+		if r.Offer(bs) != len(bs) {
+			t.Fatal("not taken")
+		}
+		time.Sleep(time.Second)
+		if len(r.Entries("t", 0)) != len(bs) || len(l.sizes) < 3 {
+			t.Errorf("%d entries in batches %v", len(r.Entries("t", 0)), l.sizes)
+		}
+		for _, n := range l.sizes {
+			if n > maxBatch {
+				t.Errorf("a batch of %d", n)
+			}
+		}
+		if len(r.Entries("t", 7)) != 7 || len(r.List()) != 1 || r.List()[0].Entries != len(bs) {
+			t.Errorf("list %+v", r.List())
+		}
+	})
+}
+
+func BenchmarkOffer(b *testing.B) {
+	r := New(nil, nil, hclog.NewNullLogger())
+	one := bind("10.0.0.1", "srv1")
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Offer(one)
+	}
+}
