@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testRaft is what all nodes of a test cluster agree on: one log, one leader, terms that only grow.
 type testRaft struct {
+	ttl      time.Duration
 	mu       sync.Mutex
 	state    State
 	nodes    []*testNode
@@ -187,9 +188,9 @@ func (r *testRaft) elect(n *testNode) {
 	}
 }
 
-func newTestCluster(t testing.TB, names ...string) *testRaft {
+func newTestCluster(t testing.TB, ttl time.Duration, names ...string) *testRaft {
 	t.Helper()
-	r := &testRaft{}
+	r := &testRaft{ttl: ttl}
 	ca, key := newCA(t)
 	for i, name := range names {
 		r.nodes = append(r.nodes, newTestNode(t, r, ca, key, i, name))
@@ -249,7 +250,7 @@ func newTestNode(t testing.TB, r *testRaft, ca *x509.Certificate, caKey ed25519.
 	n.client.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPeer(SayPeer{}, pool, cs) }
 	n.ln, err = net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	n.Client, n.Service, err = New(Config{ID: n.id, Node: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), Log: n, Transport: n})
+	n.Client, n.Service, err = New(Config{ID: n.id, Node: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), TTL: r.ttl, Log: n, Transport: n})
 	must(t, err)
 	return n
 }
