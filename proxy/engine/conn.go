@@ -77,9 +77,7 @@ type conn struct {
 	deaf       bool // a write failed
 	errno      unix.Errno
 	shut       bool // we have shut our side
-	connecting bool
 	client     bool
-	tunnel     bool
 	in, out    *buffer
 	s          *session
 	pooled

@@ -222,7 +222,7 @@ func (s *session) dial() verdict {
 		return s.connectFailed('S', true)
 	}
 	c := s.l.newConn()
-	c.connecting, c.s, c.sc = true, s, t.sc
+	c.s, c.sc = s, t.sc
 	s.l.adopt(c, fd)
 	s.server = c
 	s.due = s.after(t.bc.times.connect)
@@ -255,7 +255,6 @@ func (s *session) connect() verdict {
 			}
 		}
 	}
-	c.connecting = false
 	return s.established()
 }
 

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http1"
 )
@@ -24,11 +26,21 @@ func (s *session) idle() verdict {
 	_, r := s.l.fill(&s.client, false)
 	switch r {
 	case ioBlock:
+		s.mute(fc)
 		return wait
 	case ioEOF, ioError:
 		return s.gone(fc)
 	}
 	return s.newRequest()
+}
+
+// mute is a client that has said nothing yet. Where accepting is deferred the kernel has held it back for as long as it
+// does so: that time counts.
+func (s *session) mute(fc *frontConf) {
+	if s.requests == 0 && fc.deferred && s.waited == 0 && fc.times.request != 0 {
+		s.waited = deferSeconds * int64(time.Second)
+		s.due = max(since(s.accepted-s.waited, fc.times.request), s.l.now+1)
+	}
 }
 
 // gone is a client that left without a request. The first time it is an error, later it is how connections end.
@@ -100,7 +112,7 @@ func (s *session) headTimeout() {
 			return
 		}
 		s.t = s.l.newTxn()
-		s.t.fc, s.t.start, s.t.null = s.fe.conf.Load(), s.accepted, true
+		s.t.fc, s.t.start, s.t.null = s.fe.conf.Load(), s.accepted-s.waited, true
 	}
 	s.mark('c', 'R')
 	s.fe.per[s.l.id].ereq++

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stats"
 	"github.com/reeve-lb/reeve/proxy/stick"
 )
@@ -110,7 +109,6 @@ type backend struct {
 	queue  queue
 	turn   atomic.Uint64  // position in the round robin
 	tables []*stick.Table // per loop; nil without a stick-table
-	table  *proxy.StickTable
 
 	// Guarded by Engine.mu:
 	down      bool

@@ -33,7 +33,6 @@ func (s *session) enterTunnel() verdict {
 	t := s.t
 	t.req, t.res = newBody(byClose, 0), newBody(byClose, 0)
 	t.started, t.sent, t.serverKeep, t.closing = true, true, false, true
-	s.client.tunnel, s.server.tunnel = true, true
 	return s.enter(phaseTunnel)
 }
 
