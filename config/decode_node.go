@@ -7,6 +7,7 @@ import (
 
 	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/config/words"
+	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
@@ -77,7 +78,12 @@ func (d *decoder) override(n tree.Node) {
 	}
 	d.nodeName(n.Args[0])
 	for _, k := range n.Kids {
-		if k.Def.Name != "vrrp_instance" {
+		switch k.Def.Name {
+		case "vrrp_instance":
+		case "frontend":
+			d.frontendOverride(n, k, &o)
+			continue
+		default:
 			d.scalar(k, &o)
 			continue
 		}
@@ -91,6 +97,25 @@ func (d *decoder) override(n tree.Node) {
 		o.Instances[name(k)] = d.instanceOverride(k)
 	}
 	d.doc.Nodes[name(n)] = o
+}
+
+// frontendOverride reads frontend "web" { bind = [...] } of a node.
+func (d *decoder) frontendOverride(n, k tree.Node, o *Override) {
+	if o.Frontends == nil {
+		o.Frontends = map[string]FrontendOverride{}
+	}
+	if first, ok := o.Frontends[name(k)]; ok {
+		d.errorf(k.Pos, "", "frontend '%s' of node '%s' was already given at %s", name(k), name(n), first.Pos)
+		return
+	}
+	f := proxy.Frontend{Name: name(k)}
+	for _, kid := range k.Kids {
+		d.bind(&f, kid)
+	}
+	if len(f.Binds) == 0 && len(k.Kids) == 0 {
+		d.errorf(k.Pos, "bind = [\"ADDRESS:PORT\"]", "frontend '%s' of node '%s' says nothing", name(k), name(n))
+	}
+	o.Frontends[name(k)] = FrontendOverride{Binds: f.Binds, Pos: k.Pos}
 }
 
 func (d *decoder) instanceOverride(n tree.Node) InstanceOverride {

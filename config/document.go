@@ -23,8 +23,15 @@ type Document struct {
 // Override is `node "lb1" { ... }`: what one node has otherwise. Nil and empty fields change nothing.
 type Override struct {
 	RouterID  *string
+	Frontends map[string]FrontendOverride
 	Instances map[string]InstanceOverride
 	Pos       source.Pos
+}
+
+// FrontendOverride is what one node has otherwise for a frontend: its own addresses to listen on.
+type FrontendOverride struct {
+	Binds []proxy.Bind // in place of the frontend's
+	Pos   source.Pos
 }
 
 // InstanceOverride is what a node's own keepalived.conf says differently for one instance.

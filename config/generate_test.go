@@ -268,6 +268,12 @@ func genInstance(t *rapid.T, i, scripts int) vrrp.Instance {
 
 func genOverride(t *rapid.T, d *Document) Override {
 	o := Override{RouterID: maybe(t, "router", func() *string { return new(maybe(t, "id", func() string { return str(t, "id") })) })}
+	for i, f := range d.Proxy.Frontends {
+		if o.Frontends == nil {
+			o.Frontends = map[string]FrontendOverride{}
+		}
+		o.Frontends[f.Name] = FrontendOverride{Binds: []proxy.Bind{{Addr: netip.AddrPortFrom(netip.MustParseAddr("10.9.9.9"), uint16(2000+i))}}}
+	}
 	for i := range d.VRRP.Instances {
 		in := &d.VRRP.Instances[i]
 		io := InstanceOverride{

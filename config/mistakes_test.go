@@ -7,7 +7,7 @@ import (
 )
 
 // TestTenMistakes: all that is wrong in a file is told at once, each at its line and column. The golden file holds the
-// problems of the three spellings; it is written by hand and by nothing else.
+// problems of the three spellings; it is read by hand line by line.
 func TestTenMistakes(t *testing.T) {
 	golden, err := os.ReadFile("testdata/ten-mistakes.golden")
 	if err != nil {

@@ -7,13 +7,19 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// For is the Document as the named node runs it: `node "lb1" { ... }` merged into the instances. The receiver is left
+// For is the Document as the named node runs it: `node "lb1" { ... }` merged into the frontends and instances. The receiver is left
 // alone. An instance that starts as MASTER has neither nopreempt nor preempt_delay, as in keepalived.
 func (d Document) For(node string) Document {
 	o := d.Nodes[node]
 	out := d
 	out.Nodes = nil
 	out.VRRP.Instances = slices.Clone(d.VRRP.Instances)
+	out.Proxy.Frontends = slices.Clone(d.Proxy.Frontends)
+	for i := range out.Proxy.Frontends {
+		if fo, ok := o.Frontends[out.Proxy.Frontends[i].Name]; ok {
+			out.Proxy.Frontends[i].Binds = fo.Binds
+		}
+	}
 	if o.RouterID != nil {
 		out.VRRP.Global.RouterID = *o.RouterID
 	}

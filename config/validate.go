@@ -208,8 +208,18 @@ func (v *validator) proxyNames() {
 // binds: an address is listened on once. A wildcard beside one address of the same port is fine: the kernel prefers the
 // latter.
 func (v *validator) binds() {
+	v.bindsOf(v.doc)
+	told := len(v.ps)
+	for node := range v.doc.Nodes {
+		if len(v.doc.Nodes[node].Frontends) > 0 && len(v.ps) == told { // else the same would be said once more
+			v.bindsOf(v.doc.For(node))
+		}
+	}
+}
+
+func (v *validator) bindsOf(doc Document) {
 	seen := map[string]source.Pos{}
-	for _, f := range v.doc.Proxy.Frontends {
+	for _, f := range doc.Proxy.Frontends {
 		for _, b := range f.Binds {
 			if first, ok := seen[b.Addr.String()]; ok {
 				v.ps.Errorf(b.Pos, "", "%s is listened on already at %s", b.Addr, first)

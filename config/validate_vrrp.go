@@ -142,13 +142,22 @@ func (v *validator) carried(in *vrrp.Instance, seen map[string]source.Pos) {
 	}
 }
 
-// overrides name instances that exist, with a dev for each address.
+// overrides name frontends and instances that exist, with a dev for each address.
 func (v *validator) overrides() {
 	var names []string
 	for _, in := range v.doc.VRRP.Instances {
 		names = append(names, in.Name)
 	}
+	var fronts []string
+	for _, f := range v.doc.Proxy.Frontends {
+		fronts = append(fronts, f.Name)
+	}
 	for node, o := range v.doc.Nodes {
+		for name, fo := range o.Frontends {
+			if !slices.Contains(fronts, name) {
+				v.ps.Errorf(fo.Pos, meant(name, fronts), "node '%s': there is no frontend '%s'", node, name)
+			}
+		}
 		for name, io := range o.Instances {
 			i := slices.Index(names, name)
 			if i < 0 {

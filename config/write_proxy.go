@@ -8,16 +8,21 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 )
 
-func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
-	b := w.top("frontend", f.Name)
-	var binds, acls, rules []string
-	for _, x := range f.Binds {
+func bindLines(binds []proxy.Bind) []string {
+	var out []string
+	for _, x := range binds {
 		ws := []string{bindAddress(x)}
 		if x.Name != "" {
 			ws = append(ws, "name", x.Name)
 		}
-		binds = append(binds, haproxycfg.Join(ws...))
+		out = append(out, haproxycfg.Join(ws...))
 	}
+	return out
+}
+
+func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
+	b := w.top("frontend", f.Name)
+	var acls, rules []string
 	for _, a := range f.ACLs {
 		ws := []string{a.Name, a.Criterion}
 		if a.Fold {
@@ -31,7 +36,7 @@ func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
 	for _, u := range f.UseBackend {
 		rules = append(rules, haproxycfg.Join(append([]string{u.Backend}, conditionWords(u.Cond)...)...))
 	}
-	b.list("bind", binds)
+	b.list("bind", bindLines(f.Binds))
 	options := b.scalars("frontend", f)
 	b.list("acl", acls)
 	b.list("use_backend", rules)

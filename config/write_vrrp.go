@@ -52,6 +52,9 @@ func trackInterfaceLines(ts []vrrp.TrackInterface) []string {
 func (w writer) node(name string, o Override) {
 	b := w.top("node", name)
 	b.scalars("override", &o)
+	for _, f := range slices.Sorted(maps.Keys(o.Frontends)) {
+		b.block("frontend", f).list("bind", bindLines(o.Frontends[f].Binds))
+	}
 	for _, in := range slices.Sorted(maps.Keys(o.Instances)) {
 		io := o.Instances[in]
 		i := b.block("vrrp_instance", in)

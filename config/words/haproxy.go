@@ -43,7 +43,7 @@ var haproxyGlobal = []Word{
 }
 
 var haproxyProxy = []Word{
-	{Name: "bind", In: []string{"frontend", "listen"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one. An address the machine does not own yet may be bound."},
+	{Name: "bind", In: []string{"frontend", "listen", "override-frontend"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one. An address the machine does not own yet may be bound."},
 	{Name: "mode", In: anyProxy, Type: Enum, Enum: []string{"", "tcp", "http"}, Later: []string{"health", "log", "spop"}, Default: "tcp", Field: "Mode", Doc: "What the proxy understands of the bytes it carries."},
 	{Name: "maxconn", In: front, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent connections of the frontend; 0: as many as the process."},
 	{Name: "acl", In: []string{"frontend", "listen"}, Type: Line, Doc: "`acl NAME path_beg [-i] VALUE...`: a named test. Lines of one name are alternatives."},

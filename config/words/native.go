@@ -25,6 +25,7 @@ var nativeWords = []Word{
 	{Name: "key_file", In: []string{"tls"}, Type: String, Field: "KeyFile", Doc: "Its key."},
 	{Name: "node", In: []string{"native-block"}, Type: Block, Args: []string{"name"}, Labels: 1, Sub: "override", Doc: "What one node has otherwise than the rest."},
 	{Name: "router_id", In: []string{"override"}, Type: String, Field: "RouterID", Doc: "As in global_defs."},
+	{Name: "frontend", In: []string{"override"}, Type: Block, Args: []string{"name"}, Labels: 1, Sub: "override-frontend", Doc: "What the node has otherwise in this frontend: the addresses it listens on."},
 	{Name: "vrrp_instance", In: []string{"override"}, Type: Block, Args: []string{"name"}, Labels: 1, Sub: "override-instance", Doc: "What the node has otherwise in this instance."},
 	{Name: "state", In: []string{"override-instance"}, Type: Enum, Enum: []string{"", "MASTER", "BACKUP"}, Field: "State", Doc: "As in vrrp_instance."},
 	{Name: "priority", In: []string{"override-instance"}, Type: Int, Min: 1, Max: 255, Field: "Priority", Doc: "As in vrrp_instance."},
