@@ -3,6 +3,7 @@ package raftnode
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -10,7 +11,10 @@ import (
 // Raft tells followers the commit index with the next entries, or after its commit timeout (50 to 100 ms) when there are
 // none. A node that takes over within that time would lack the newest bindings, so a leader says it at once: an
 // AppendEntries without entries, as any leader may send at any time, whose previous entry is the one just applied. A
-// follower that does not have that entry yet refuses it and learns in the usual way.
+// follower that does not have that entry yet refuses it; it is told again a few times, then learns in the usual way.
+
+// nudgePauses are between tries to tell a follower that is a little behind.
+var nudgePauses = [...]time.Duration{2 * time.Millisecond, 8 * time.Millisecond, 32 * time.Millisecond}
 
 // committed notes an applied entry for tellCommitted; the newest replaces what is not yet told.
 func (n *Node) committed(index, term uint64) {
@@ -77,17 +81,35 @@ func (n *Node) tellCommitted(ctx context.Context) {
 
 func (n *Node) tellPeer(s raft.Server, ch <-chan committed) {
 	for c := range ch {
-		term := n.raft.CurrentTerm()
-		if n.raft.State() != raft.Leader || term != n.raft.CurrentTerm() {
-			continue
+		for try := 0; !n.tellOnce(s, c) && try < len(nudgePauses); try++ {
+			t := time.NewTimer(nudgePauses[try])
+			select {
+			case newer, ok := <-ch:
+				t.Stop()
+				if !ok {
+					return
+				}
+				c, try = newer, -1
+			case <-t.C:
+			}
 		}
-		addr := n.trans.EncodePeer(raft.ServerID(n.o.Dir.ID), n.trans.LocalAddr())
-		req := &raft.AppendEntriesRequest{
-			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.o.Dir.ID), Addr: addr},
-			Term:      term, Leader: addr,
-			PrevLogEntry: c.index, PrevLogTerm: c.term, LeaderCommitIndex: c.index,
-		}
-		var resp raft.AppendEntriesResponse
-		_ = n.trans.AppendEntries(s.ID, s.Address, req, &resp) // a hint: Raft itself finds out who is away
 	}
+}
+
+// tellOnce reports whether the follower knows now, or need not be told any more.
+func (n *Node) tellOnce(s raft.Server, c committed) bool {
+	// The request is of a leader of this term: that it led between two looks at the same term.
+	term := n.raft.CurrentTerm()
+	if n.raft.State() != raft.Leader || term != n.raft.CurrentTerm() {
+		return true
+	}
+	addr := n.trans.EncodePeer(raft.ServerID(n.o.Dir.ID), n.trans.LocalAddr())
+	req := &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.o.Dir.ID), Addr: addr},
+		Term:      term, Leader: addr,
+		PrevLogEntry: c.index, PrevLogTerm: c.term, LeaderCommitIndex: c.index,
+	}
+	var resp raft.AppendEntriesResponse
+	err := n.trans.AppendEntries(s.ID, s.Address, req, &resp)
+	return err != nil || resp.Success // Raft itself finds out who is away
 }

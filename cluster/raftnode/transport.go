@@ -19,11 +19,16 @@ type transport struct {
 	done chan struct{}
 	once sync.Once
 	wg   sync.WaitGroup
+
+	beat time.Duration // least time between two heartbeats to a peer
+	mu   sync.Mutex
+	term uint64
+	last map[raft.ServerID]time.Time
 }
 
 const ioTimeout = 2 * time.Second
 
-func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, log hclog.Logger) *transport {
+func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, beat time.Duration, log hclog.Logger) *transport {
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider:   addrs,
@@ -35,6 +40,8 @@ func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, log 
 		}),
 		in:   make(chan raft.RPC),
 		done: make(chan struct{}),
+		beat: beat,
+		last: map[raft.ServerID]time.Time{},
 	}
 	t.wg.Add(1)
 	go func() {
@@ -57,6 +64,42 @@ func (t *transport) forward() {
 		case <-t.done:
 			return
 		}
+	}
+}
+
+// AppendEntries implements raft.Transport. Raft sends a heartbeat each tenth to fifth of its timeout, which is most of what
+// an idle cluster costs; four in a timeout do. The first to a peer, after an election, goes at once.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if args.PrevLogEntry == 0 && len(args.Entries) == 0 && args.LeaderCommitIndex == 0 && !t.pace(id, args.Term) {
+		return errTransportClosed
+	}
+	return t.NetworkTransport.AppendEntries(id, target, args, resp)
+}
+
+// pace waits until the next heartbeat to a peer is due; false if the transport is closed meanwhile.
+func (t *transport) pace(id raft.ServerID, term uint64) bool {
+	t.mu.Lock()
+	if term != t.term { // a new reign: nobody knows of it yet
+		t.term = term
+		clear(t.last)
+	}
+	now := time.Now()
+	at := t.last[id].Add(t.beat)
+	if at.Before(now) {
+		at = now
+	}
+	t.last[id] = at
+	t.mu.Unlock()
+	if at.Equal(now) {
+		return true
+	}
+	timer := time.NewTimer(at.Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-t.done:
+		return false
 	}
 }
 
