@@ -156,9 +156,18 @@ func findProcess(inode uint64) (pid int, name string) {
 			}
 			root := filepath.Dir(dir)
 			pid, _ = strconv.Atoi(filepath.Base(root))
-			comm, _ := os.ReadFile(filepath.Join(root, "comm"))
-			return pid, strings.TrimSpace(string(comm))
+			return pid, programName(root)
 		}
 	}
 	return 0, ""
+}
+
+// programName is the program's file, as its own thread names may say anything; of a process that may not be looked into
+// it is the name the kernel gives.
+func programName(root string) string {
+	if exe, err := os.Readlink(filepath.Join(root, "exe")); err == nil {
+		return strings.TrimSuffix(filepath.Base(exe), " (deleted)")
+	}
+	comm, _ := os.ReadFile(filepath.Join(root, "comm"))
+	return strings.TrimSpace(string(comm))
 }
