@@ -3,7 +3,9 @@ package interop
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,8 +18,7 @@ import (
 
 const (
 	vip        = "10.91.0.100"
-	tolerance  = 350 * time.Millisecond
-	limit      = 40 * time.Second
+	limit      = 60 * time.Second
 	keepalived = `global_defs {
   vrrp_version 2
 }
@@ -38,6 +39,19 @@ vrrp_instance VI_1 {
 }
 `
 )
+
+// tolerance is how late a busy machine may make what a test waits for; REEVE_LONG asks for the figures of an idle one.
+var tolerance = func() time.Duration {
+	if os.Getenv("REEVE_LONG") != "" {
+		return 350 * time.Millisecond
+	}
+	return 2 * time.Second
+}()
+
+func fine() bool { return os.Getenv("REEVE_LONG") != "" }
+
+// early is how much sooner than it should something may come.
+const early = 350 * time.Millisecond
 
 // config is keepalived's configuration above for the speaker.
 func config(priority int, change ...func(*vrrp.Instance)) vrrp.Config {
@@ -103,7 +117,7 @@ func (s segment) owner(t *testing.T, want *lab.Host) {
 // took fails unless the time since start is near want.
 func took(t *testing.T, what string, start time.Time, want time.Duration) {
 	t.Helper()
-	if d := time.Since(start); d < want-tolerance || d > want+tolerance {
+	if d := time.Since(start); d < want-early || d > want+tolerance {
 		t.Errorf("%s took %v, want %v", what, d, want)
 	}
 }
@@ -178,7 +192,7 @@ func TestLone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := 1; i < len(rows); i++ {
-		if gap := epoch(t, rows[i][0]) - epoch(t, rows[i-1][0]); gap < 0.9 || gap > 1.1 {
+		if gap := epoch(t, rows[i][0]) - epoch(t, rows[i-1][0]); math.Abs(gap-1) > 0.1+tolerance.Seconds()/4 {
 			t.Errorf("advert %d came after %.3f s", i, gap)
 		}
 	}
@@ -206,7 +220,7 @@ func TestOwner(t *testing.T) {
 	begin := time.Now()
 	start(t, s.Test, s.a, config(255))
 	s.owner(t, s.a)
-	if d := time.Since(begin); d > time.Second {
+	if d := time.Since(begin); d > time.Second+tolerance {
 		t.Errorf("the owner of the addresses took %v", d)
 	}
 }
@@ -276,14 +290,14 @@ func TestLinkDown(t *testing.T) {
 	begin := time.Now()
 	s.Must(s.a.Carrier(false))
 	s.Must(p.AwaitOutput(s.ctx, "Entering FAULT STATE"))
-	if d := time.Since(begin); d > 500*time.Millisecond {
+	if d := time.Since(begin); d > 150*time.Millisecond+tolerance {
 		t.Errorf("FAULT after %v", d)
 	}
 	s.owner(t, s.b)
 	begin = time.Now()
 	s.Must(s.a.Heal())
 	s.owner(t, s.a)
-	if d := time.Since(begin); d < 3*time.Second || d > 6*time.Second {
+	if d := time.Since(begin); d < 3*time.Second || d > 4*time.Second+tolerance {
 		t.Errorf("back after %v", d)
 	}
 }
@@ -301,7 +315,7 @@ func TestPartition(t *testing.T) {
 	begin := time.Now()
 	s.Must(s.b.Heal())
 	s.owner(t, s.a)
-	if d := time.Since(begin); d > 1500*time.Millisecond {
+	if d := time.Since(begin); d > 1150*time.Millisecond+tolerance {
 		t.Errorf("two owners for %v after the heal", d)
 	}
 }
@@ -315,7 +329,7 @@ func TestDeleted(t *testing.T) {
 	begin := time.Now()
 	s.Must(s.a.DelAddr("eth0", vip+"/24"))
 	s.owner(t, s.a)
-	if d := time.Since(begin); d > 50*time.Millisecond {
+	if d := time.Since(begin); d > 50*time.Millisecond && fine() || d > tolerance {
 		t.Errorf("back after %v", d)
 	}
 	if strings.Contains(p.Output(), "BACKUP") {
@@ -365,7 +379,7 @@ func TestKilled(t *testing.T) {
 	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(begin); d > 200*time.Millisecond {
+	if d := time.Since(begin); d > 100*time.Millisecond && fine() || d > tolerance {
 		t.Errorf("the address stayed for %v", d)
 	}
 }

@@ -88,6 +88,13 @@ func (p *Port) Send(source netip.Addr, payload []byte) error {
 	return nil
 }
 
+// Open opens the sockets before Run does, so that the first advert of an instance finds them. It is optional, and an error
+// is not final: Run tries again. A Port that was opened has to Run, which closes it.
+func (p *Port) Open() error {
+	_, err := p.open(context.Background())
+	return err
+}
+
 // Run receives until ctx ends, opening the sockets as often as it takes, and returns nil. It can run once.
 func (p *Port) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
@@ -127,9 +134,12 @@ func (p *Port) tell(err error) {
 func (p *Port) open(ctx context.Context) (*os.File, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shut()
 	if err := ctx.Err(); err != nil {
+		p.shut()
 		return nil, err
+	}
+	if p.receive != nil { // by Open
+		return p.receive, nil
 	}
 	fd, index, err := openSend(p.o.Interface)
 	if err != nil {

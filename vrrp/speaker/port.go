@@ -43,6 +43,7 @@ func newPort(key portKey, log hclog.Logger) *port {
 }
 
 func (p *port) start() {
+	_ = p.Open() // Run tells, and tries again
 	ctx, end := context.WithCancel(context.Background())
 	p.end = end
 	go func() {
