@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrCorrupt: the Raft store is damaged. It is never emptied by us: restore the file, or take the node out and its
@@ -133,24 +134,30 @@ func (d *Dir) openLog(snapshot uint64) (db *raftboltdb.BoltStore, err error) {
 	})
 	switch {
 	case err == nil:
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w", d.log(), ErrInUse)
 	case errors.Is(err, os.ErrPermission), errors.Is(err, errNoSpace), errors.Is(err, errReadOnly):
 		return nil, fmt.Errorf("data_dir: open %s: %w", d.log(), err)
 	default:
 		return nil, fmt.Errorf("%s: %w: %w", d.log(), ErrCorrupt, err)
 	}
 	if err := guarded(func() error { return readThrough(db, snapshot) }); err != nil {
-		// Not closed: to close a damaged store may hang on the lock that the panic left held. The process ends.
+		if !errors.Is(err, errPanicked) { // else to close would hang on the lock that the panic left held
+			err = errors.Join(err, db.Close())
+		}
 		return nil, fmt.Errorf("%s: %w: %w", d.log(), ErrCorrupt, err)
 	}
 	return db, nil
 }
+
+var errPanicked = errors.New("unreadable page")
 
 // guarded turns the panics of bbolt on damaged pages, and the fault of reading a file that was cut short, into errors.
 func guarded(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("unreadable page: %v", r)
+			err = fmt.Errorf("%w: %v", errPanicked, r)
 		}
 	}()
 	return f()
