@@ -232,6 +232,7 @@ func TestLeaderThatStopsHandsOver(t *testing.T) {
 }
 
 func TestNodeJoinsLaterAndVotes(t *testing.T) {
+	t.Parallel()
 	nodes := testCluster(t, 3)
 	leaderOf(t, nodes...)
 	apply(t, nodes[0], "one")
@@ -273,6 +274,7 @@ func TestNodeJoinsLaterAndVotes(t *testing.T) {
 }
 
 func TestNodeWithNewAddressStaysTheSame(t *testing.T) {
+	t.Parallel()
 	nodes := testCluster(t, 3)
 	leader := leaderOf(t, nodes...)
 	moved := without(nodes, leader)[0]

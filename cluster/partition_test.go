@@ -16,6 +16,7 @@ func fabricCluster(t *testing.T, n int) (*fabric, []*testNode) {
 }
 
 func TestLeaderCutOffLosesNothingButItsOffice(t *testing.T) {
+	t.Parallel()
 	f, nodes := fabricCluster(t, 3)
 	old := leaderOf(t, nodes...)
 	apply(t, old, "one")
@@ -65,6 +66,7 @@ func TestLeaderCutOffLosesNothingButItsOffice(t *testing.T) {
 }
 
 func TestFrozenLeaderIsReplacedOnNews(t *testing.T) {
+	t.Parallel()
 	f, nodes := fabricCluster(t, 3)
 	old := leaderOf(t, nodes...)
 	rest := without(nodes, old)

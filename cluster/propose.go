@@ -44,7 +44,7 @@ func (c *Cluster) Propose(ctx context.Context, p Proposal) (ConfigVersion, []Nod
 	var out proposed
 	err := c.atLeader(ctx,
 		func() (err error) {
-			out, err = c.proposeHere(ctx, p)
+			out, err = c.proposeHere(ctx, p, false)
 			return err
 		},
 		func(t mux.Target) (err error) {
@@ -55,11 +55,12 @@ func (c *Cluster) Propose(ctx context.Context, p Proposal) (ConfigVersion, []Nod
 }
 
 func (c *Cluster) servePropose(ctx context.Context, _ Peer, p Proposal) (proposed, error) {
-	return c.proposeHere(ctx, p)
+	return c.proposeHere(ctx, p, false)
 }
 
-// proposeHere is Propose on the leader.
-func (c *Cluster) proposeHere(ctx context.Context, p Proposal) (proposed, error) {
+// proposeHere is Propose on the leader. At a start nodes run what they can of the configuration and say the rest (anyway):
+// there is nothing good to keep in its place.
+func (c *Cluster) proposeHere(ctx context.Context, p Proposal, anyway bool) (proposed, error) {
 	if !c.lead.get().led {
 		return proposed{}, ErrNotLeader
 	}
@@ -77,7 +78,7 @@ func (c *Cluster) proposeHere(ctx context.Context, p Proposal) (proposed, error)
 		return proposed{}, &ConflictError{Base: *p.Base, Current: cur.Version}
 	}
 	answered, silent, err := c.askAll(ctx, p.Payload)
-	if err != nil {
+	if err != nil && !anyway {
 		return proposed{}, err
 	}
 	// The version that the nodes were asked about goes in after the one that is in force now, or not at all.
@@ -260,7 +261,7 @@ func (c *Cluster) seed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	var none uint64
-	out, err := c.proposeHere(ctx, Proposal{Payload: payload, Summary: "the files of " + c.conf.Name, Author: c.conf.Name, Base: &none})
+	out, err := c.proposeHere(ctx, Proposal{Payload: payload, Summary: "the files of " + c.conf.Name, Author: c.conf.Name, Base: &none}, true)
 	switch {
 	case err == nil:
 		c.log.Info("first configuration is this node's own", "version", out.Version.Version)
