@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +17,7 @@ import (
 // leader commits batches at once, or refuses them while it is away.
 type leader struct {
 	state *fsm.State
-	away  bool
+	away  atomic.Bool
 	took  time.Duration
 	sent  []time.Time
 	sizes []int
@@ -24,7 +25,7 @@ type leader struct {
 
 func (l *leader) send(ctx context.Context, cmd []byte) error {
 	l.sent = append(l.sent, time.Now())
-	if l.away {
+	if l.away.Load() {
 		return errors.New("no leader")
 	}
 	time.Sleep(l.took)
@@ -71,6 +72,7 @@ func TestFirstGoesAtOnceAndTheRestTogether(t *testing.T) {
 			r.Offer(bind(fmt.Sprint(i), "s"))
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(l.sent) < 5 || len(l.sent) > 8 {
 			t.Errorf("%d batches (%v) for 20 entries in 20 ms, want one each 4 ms", len(l.sent), l.sizes)
 		}
@@ -82,20 +84,22 @@ func TestFirstGoesAtOnceAndTheRestTogether(t *testing.T) {
 
 func TestLatestWishIsKeptUntilThereIsALeader(t *testing.T) {
 	bubble(t, 0, func(t *testing.T, l *leader, r *Replica) {
-		l.away = true
+		l.away.Store(true)
 		r.Offer(bind("a", "s1"))
 		r.Offer(bind("b", "s1"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		r.Offer(bind("a", "s2"))
 		r.Delete([]Key{{Table: "t", Key: "b"}})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if n := len(l.sent); n > 11*10+5 {
 			t.Errorf("%d tries in 11 s", n)
 		}
 		if r.Pending() != 2 {
 			t.Errorf("%d pending, want the latest of two keys", r.Pending())
 		}
-		l.away = false
+		l.away.Store(false)
 		back := time.Now()
 		r.Retry()
 		synctest.Wait()
@@ -135,6 +139,7 @@ func TestBigOffersGoInSeveralBatches(t *testing.T) {
 			t.Fatal("not taken")
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(r.Entries("t", 0)) != len(bs) || len(l.sizes) < 3 {
 			t.Errorf("%d entries in batches %v", len(r.Entries("t", 0)), l.sizes)
 		}
