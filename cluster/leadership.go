@@ -106,7 +106,6 @@ type reign struct {
 	elected boottime.Time
 	stop    context.CancelFunc
 	ready   chan struct{} // closed when the barrier is passed
-	done    chan struct{}
 }
 
 // follow watches Raft, publishes who leads, and does the leader's duties while it is this node.
@@ -126,9 +125,13 @@ func (c *Cluster) follow(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var cur *reign
-	defer func() { c.depose(cur) }()
+	var reigns sync.WaitGroup
+	defer func() {
+		cur.end()
+		reigns.Wait()
+	}()
 	for {
-		cur = c.look(ctx, cur)
+		cur = c.look(ctx, cur, &reigns)
 		var ready chan struct{}
 		if cur != nil && !c.lead.get().led {
 			ready = cur.ready
@@ -146,15 +149,15 @@ func (c *Cluster) follow(ctx context.Context) error {
 }
 
 // look publishes what Raft says now and begins or ends a reign.
-func (c *Cluster) look(ctx context.Context, cur *reign) *reign {
+func (c *Cluster) look(ctx context.Context, cur *reign, reigns *sync.WaitGroup) *reign {
 	r := c.node.Raft()
 	term, state := r.CurrentTerm(), r.State()
 	if state != raft.Leader || (cur != nil && cur.term != term) {
-		c.depose(cur)
+		cur.end() // not waited for: the news that this node no longer leads must not wait for its duties
 		cur = nil
 	}
 	if state == raft.Leader && cur == nil && ctx.Err() == nil {
-		cur = c.reign(ctx, term)
+		cur = c.reign(ctx, term, reigns)
 	}
 	_, id := r.LeaderWithID()
 	n := leading{leader: string(id)}
@@ -184,19 +187,17 @@ func (c *Cluster) look(ctx context.Context, cur *reign) *reign {
 	return cur
 }
 
-func (c *Cluster) depose(r *reign) {
+func (r *reign) end() {
 	if r != nil {
 		r.stop()
-		<-r.done
 	}
 }
 
 // reign begins the duties of a leader: first all of what was committed before has to be applied here.
-func (c *Cluster) reign(ctx context.Context, term uint64) *reign {
+func (c *Cluster) reign(ctx context.Context, term uint64, reigns *sync.WaitGroup) *reign {
 	ctx, stop := context.WithCancel(ctx)
-	r := &reign{term: term, elected: boottime.Now(), stop: stop, ready: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
+	r := &reign{term: term, elected: boottime.Now(), stop: stop, ready: make(chan struct{})}
+	reigns.Go(func() {
 		if err := c.establish(ctx, term); err != nil {
 			if ctx.Err() == nil {
 				c.log.Warn("won an election but cannot lead", "term", term, "error", err)
@@ -206,7 +207,7 @@ func (c *Cluster) reign(ctx context.Context, term uint64) *reign {
 		}
 		close(r.ready)
 		c.duties(ctx)
-	}()
+	})
 	return r
 }
 
