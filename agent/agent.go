@@ -40,7 +40,6 @@ type Agent struct {
 
 	wanted  chan wanted // capacity 1: only the newest wish counts
 	started time.Time
-	http    string // where /v1 is served, once it is
 
 	mu      sync.Mutex
 	files   config.Document // what the node's own files say

@@ -215,19 +215,6 @@ func (s *site) poll(what string, yes func(context.Context) bool) {
 	}
 }
 
-// leader is the name of Raft's leader as the node sees it.
-func (s *site) leader(ask string) string {
-	s.t.Helper()
-	var name string
-	c := s.api(ask)
-	s.poll("a leader", func(ctx context.Context) bool {
-		self, err := c.Self(ctx)
-		name = self.Leader
-		return err == nil && name != ""
-	})
-	return name
-}
-
 // neverTwo fails the test if an address was ever on two hosts at once.
 func (s *site) neverTwo() {
 	s.t.Helper()
