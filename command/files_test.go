@@ -36,8 +36,20 @@ backend app
 
 const goodHCL = `frontend "web" {
   mode            = "http"
+  bind            = ["127.0.0.1:18080"]
   default_backend = "app"
-  bind "127.0.0.1:18080" {}
+  timeout {
+    client = "10s"
+  }
+}
+
+backend "app" {
+  mode   = "http"
+  server = ["one 127.0.0.1:18081"]
+  timeout {
+    connect = "1s"
+    server  = "10s"
+  }
 }
 `
 
@@ -57,7 +69,7 @@ func instance(priority string) string {
 
 func TestValidateGood(t *testing.T) {
 	cfg, lb1, lb2 := write(t, "haproxy.cfg", goodCfg), write(t, "lb1.conf", instance("150")), write(t, "lb2.conf", instance("100"))
-	for _, args := range [][]string{{cfg}, {cfg, lb1}, {"lb1=" + lb1, "lb2=" + lb2, cfg}, {"-as=haproxy", write(t, "web.txt", goodCfg)}, {filepath.Dir(cfg)}} {
+	for _, args := range [][]string{{cfg}, {cfg, lb1}, {"lb1=" + lb1, "lb2=" + lb2, cfg}, {"-as=haproxy", write(t, "web.txt", goodCfg)}, {filepath.Dir(cfg)}, {write(t, "site.hcl", goodHCL)}, {"-as=hcl", write(t, "site.txt", goodHCL)}} {
 		r := run(t, append([]string{"validate"}, args...)...)
 		if r.code != 0 || r.out != "The configuration is valid.\n" || strings.Contains(r.err, "error:") {
 			t.Errorf("%q: %+v", args, r)

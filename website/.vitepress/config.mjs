@@ -33,7 +33,8 @@ export default defineConfig({
         text: 'Reference',
         items: [
           { text: 'Command line', link: '/reference/cli' },
-          { text: 'Configuration', link: '/reference/config' }
+          { text: 'Configuration', link: '/reference/config' },
+          { text: 'HTTP interface', link: '/reference/api' }
         ]
       }
     ]
