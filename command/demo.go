@@ -22,7 +22,7 @@ import (
 const demoDirVar = "REEVE_DEMO_DIR"
 
 func demoLeaf() *leaf {
-	fail, leader, check := new(string), new(bool), new(int)
+	fail, leader, check, idle := new(string), new(bool), new(int), new(bool)
 	return &leaf{
 		name: "demo", args: "[options]", short: "Lose a node of a cluster and see what a client notices", noArgs: true, format: true,
 		long: "Builds a cluster of three nodes with web servers and a client, in network namespaces of its own, applies a change, fails " +
@@ -31,7 +31,8 @@ func demoLeaf() *leaf {
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(fail, "fail", "kill", "how the owner fails, a `kind`: kill (kill -9), stop (frozen), link (cut off by the switch) or leave")
 			fs.BoolVar(leader, "leader", false, "fail a node that is the cluster's leader too")
-			fs.IntVar(check, "check", 0, "run every kind of failure this `number` of times, print the spread, exit 1 if any run is worse than promised")
+			fs.IntVar(check, "check", 0, "measure -idle and run every kind of failure this `number` of times, print the spread, exit 1 if any is worse than promised")
+			fs.BoolVar(idle, "idle", false, "fail nothing: leave the cluster alone for ten seconds and print what its processes cost, exit 1 if more than promised")
 		},
 		run: func(c *call) error {
 			kind, err := demo.ParseKind(*fail)
@@ -40,6 +41,9 @@ func demoLeaf() *leaf {
 			}
 			if *check < 0 || (*check > 0 && c.json) {
 				return usagef("-check=%d: a positive number, and no -format=json", *check)
+			}
+			if *idle && *check > 0 {
+				return usagef("-idle: -check=%d measures it too", *check)
 			}
 			dir, done, err := enterLab()
 			if done || err != nil {
@@ -52,9 +56,27 @@ func demoLeaf() *leaf {
 				}
 				return interrupted(err)
 			}
+			if *idle {
+				return runIdle(c, dir)
+			}
 			return runDemo(c, demo.Options{Fail: kind, Leader: *leader, Dir: dir})
 		},
 	}
+}
+
+// runIdle prints what a cluster costs that is left alone.
+func runIdle(c *call, dir string) error {
+	r, err := demo.Idle(c.ctx, dir, demoAgents{})
+	if err != nil {
+		return interrupted(err)
+	}
+	if err := c.print(r, func(w io.Writer) { _ = r.Print(w) }); err != nil {
+		return err
+	}
+	if len(r.Faults()) > 0 {
+		return errSilent
+	}
+	return nil
 }
 
 // enterLab makes the temporary folder and goes on in namespaces of the demo's own. In the outer process it comes back with

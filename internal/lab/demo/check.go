@@ -18,16 +18,19 @@ type checkCase struct {
 	leader bool
 }
 
-// Check runs each kind of failure n times, and a leader's death too, prints the least, middle and greatest of each figure
-// with the worst of each field, and reports whether every run was as good as promised. Runs put their files into folders
-// below dir and remove them.
+// Check measures what a cluster costs that is left alone, then runs each kind of failure n times, and a leader's death too, and
+// prints the least, middle and greatest of each figure with the worst of each field. It reports whether all was as good as
+// promised. Runs put their files into folders below dir and remove them.
 func Check(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (good bool, err error) {
 	cases := []checkCase{{"leader", Kill, true}}
 	for _, k := range Kinds {
 		cases = append(cases, checkCase{string(k), k, false})
 	}
 	slices.SortFunc(cases, func(a, b checkCase) int { return cmp.Compare(a.GapLimit(), b.GapLimit()) })
-	good = true
+	good, err = checkIdle(ctx, w, dir, agents)
+	if err != nil {
+		return false, err
+	}
 	for _, c := range cases {
 		reports, ok, err := c.repeat(ctx, w, n, dir, agents)
 		if err != nil {
