@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -145,6 +146,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.started = time.Now()
 	// Each room has its own life, so that they end in order: addresses first, then requests, then the cluster that was told.
 	var rooms errgroup.Group
+	var stopping atomic.Bool
 	died := make(chan error, 8)
 	room := func(name string, run func(context.Context) error) (stop func()) {
 		life, end := context.WithCancel(context.Background())
@@ -154,6 +156,9 @@ func (a *Agent) Run(ctx context.Context) error {
 			err := run(life)
 			if life.Err() == nil {
 				if err == nil {
+					if stopping.Load() { // the cluster ends when it was left
+						return nil
+					}
 					err = errors.New("ended by itself")
 				}
 				err = fmt.Errorf("%s: %w", name, err)
@@ -210,6 +215,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	case failure = <-died:
 		a.log.Error("a room of the agent ended: stopping", "error", failure)
 	}
+	stopping.Store(true)
 	stopWatch()
 	stopReady()
 	if !a.set.Witness {

@@ -42,15 +42,15 @@ func (s *sticky) configure(c proxy.Config) {
 const longest = 10 * 365 * 24 * time.Hour
 
 // Offer implements stick.Replicator. It does not block: the queue behind it is bounded.
-func (s *sticky) Offer(b stick.Binding) {
+func (s *sticky) Offer(b stick.Binding) bool {
 	expire := b.TTL
 	if expire > longest {
 		expire = 0
 	}
-	s.to.Offer([]tables.Binding{{
+	return s.to.Offer([]tables.Binding{{
 		Key: tables.Key{Table: b.Table, Key: b.Key}, Server: b.Server, Was: b.Was, Expire: expire,
 		Size: (*s.sizes.Load())[b.Table],
-	}})
+	}}) == 1
 }
 
 // applied is what the engine is told of changes of the log. Contents after a Reset are as old as their stamps say by
