@@ -133,7 +133,7 @@ func (a *Agent) makeTrades() {
 		Node: a.set.Node, Logger: a.log.Named("vrrp"), Arbiter: a.arbiter, Guard: a.fence,
 	})
 	a.fence.gone = a.speaker.Fenced
-	a.ready = newReadiness(a.cluster.CaughtUp, a.speaker.SetReady)
+	a.ready = newReadiness(a.caughtUp, a.speaker.SetReady)
 	a.arbiter.away = a.ready.away
 }
 

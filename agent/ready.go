@@ -67,3 +67,19 @@ func (r *readiness) run(ctx context.Context) error {
 		}
 	}
 }
+
+// offerBudget is how long sticky entries may hold a node back that has caught up.
+const offerBudget = time.Second
+
+// caughtUp returns once this node knows what the others agreed on, and has offered what it bound on its own meanwhile.
+func (a *Agent) caughtUp(ctx context.Context) error {
+	if err := a.cluster.CaughtUp(ctx); err != nil {
+		return err
+	}
+	budget, cancel := context.WithTimeout(ctx, offerBudget)
+	defer cancel()
+	if n, err := a.engine.OfferAgain(budget); n > 0 || err != nil {
+		a.log.Info("sticky entries of the time without a quorum were offered again", "entries", n, "error", err)
+	}
+	return nil
+}

@@ -6,9 +6,10 @@ const scale = 16
 // robin is the weighted round robin in HAProxy's order.
 //
 // Picks are counted in turns of as many places as the scaled weights add up to. A server of weight w is due every
-// total/w places; what the division leaves is carried, so that over a turn each gets exactly its share. At the start of
-// a turn nobody has a place yet: whenever no server is due, the heaviest one still waiting enters and counts its places
-// from there. A server whose next place would lie beyond the turn waits for the next one.
+// total/w places; what the division leaves is carried, so that over a turn each gets its share, but for one place that
+// may be lost by entering late. At the start of a turn nobody has a place yet: whenever no server is due, the heaviest
+// one still waiting enters and counts its places from there. A server whose next place would lie beyond the turn waits
+// for the next one.
 type robin struct {
 	p        *Picker
 	seats    []seat

@@ -23,14 +23,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // offers is a Replicator that remembers.
 type offers struct {
-	mu  sync.Mutex
-	all []stick.Binding
+	mu   sync.Mutex
+	all  []stick.Binding
+	full bool
 }
 
-func (o *offers) Offer(b stick.Binding) {
+func (o *offers) set(full bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.all, o.full = nil, full
+}
+
+func (o *offers) Offer(b stick.Binding) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.full {
+		return false
+	}
 	o.all = append(o.all, b)
+	return true
 }
 
 func (o *offers) list() []stick.Binding {

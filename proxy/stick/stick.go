@@ -23,13 +23,14 @@ func (b Binding) Deletes() bool { return b.Server == "" || b.TTL <= 0 }
 
 // Replicator takes what this node bound or renewed to all others. Offer must not block and must not keep the caller
 // waiting for a network or a lock held for long: it is called on the request path of every event loop, concurrently. What
-// it cannot take it counts and drops; the entry is offered again at its half-life, or when the quorum is back.
+// it cannot take it counts and drops, and says false; the entry is offered again at its half-life, or when the quorum is
+// back.
 type Replicator interface {
-	Offer(Binding)
+	Offer(Binding) (taken bool)
 }
 
 // Nowhere is the Replicator of a node that stands alone: nobody is told.
 type Nowhere struct{}
 
 // Offer does nothing.
-func (Nowhere) Offer(Binding) {}
+func (Nowhere) Offer(Binding) bool { return true }

@@ -61,7 +61,7 @@ func TestTheLogWins(t *testing.T) {
 		t.Error("renewing what the log confirmed made it tentative")
 	}
 	tab.Bind("web", key(1), "s3", 6)
-	if got := tab.Tentative("web", 6+int64(time.Second)); len(got) != 1 || got[0].Server != "s3" || got[0].TTL != 59*time.Second {
+	if got, _ := tab.Tentative("web", 0, 10, 6+int64(time.Second)); len(got) != 1 || got[0].Server != "s3" || got[0].TTL != 59*time.Second || got[0].Was != "s2" {
 		t.Errorf("to be offered again: %+v", got)
 	}
 	tab.Apply(key(1), "", 0, 7)

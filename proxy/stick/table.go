@@ -44,13 +44,15 @@ type Table struct {
 	// byExpiry is a heap of slot numbers, first to expire first. A write at full life, the usual one, goes to its end and
 	// stays there; whatever order a snapshot's entries come in, none costs more than O(log n).
 	byExpiry []int32
+	// replaces holds, of tentative entries that took the place of an agreed one, the agreed server.
+	replaces map[int32]string
 	purged   uint64
 }
 
 // New makes an empty table for size entries (at least 1) that live for expire (0: forever). Memory grows with the
 // entries, not with size.
 func New(size int, expire time.Duration) *Table {
-	return &Table{size: max(size, 1), expire: max(expire, 0), at: map[Key]int32{}, free: nobody}
+	return &Table{size: max(size, 1), expire: max(expire, 0), at: map[Key]int32{}, replaces: map[int32]string{}, free: nobody}
 }
 
 // Lookup finds the server of a key. It does not prolong the entry, Bind does. O(1), no allocation.
@@ -80,13 +82,18 @@ func (t *Table) Bind(name string, k Key, server string, now int64) Binding {
 	tentative, was := true, ""
 	if i, ok := t.at[k]; ok {
 		switch old := &t.slots[i]; {
+		case old.tentative:
+			was = t.replaces[i] // what the log still says, as far as is known here
 		case old.server == server:
-			tentative = old.tentative
-		case !old.tentative:
+			tentative = false
+		default:
 			was = old.server
 		}
 	}
-	t.put(k, server, now, t.life(), tentative)
+	i := t.put(k, server, now, t.life(), tentative)
+	if was != "" {
+		t.replaces[i] = was
+	}
 	return Binding{Table: name, Key: k.String(), Server: server, Was: was, TTL: t.life()}
 }
 
@@ -180,26 +187,33 @@ func (t *Table) Range(now int64) iter.Seq2[Key, Entry] {
 	}
 }
 
-// Tentative returns the bindings that the log has not confirmed, to be offered again once there is a quorum.
-func (t *Table) Tentative(name string, now int64) []Binding {
-	var bs []Binding
-	for k, e := range t.Range(now) {
-		if e.Tentative {
-			bs = append(bs, Binding{Table: name, Key: k.String(), Server: e.Server, TTL: time.Duration(e.Expires - now)})
+// Tentative returns the bindings that the log has not confirmed, to be offered again once there is a quorum. It looks at
+// n places of the table from from on and tells where to go on, 0 at the end: a large table need not be walked at once, and
+// may change between two calls. What is bound meanwhile is offered anyway.
+func (t *Table) Tentative(name string, from, n int, now int64) (bs []Binding, next int) {
+	for i := from; i < len(t.slots); i++ {
+		if i == from+n {
+			return bs, i
+		}
+		s := &t.slots[i]
+		if s.tentative && s.expires > now {
+			bs = append(bs, Binding{Table: name, Key: s.key.String(), Server: s.server, Was: t.replaces[int32(i)], TTL: time.Duration(s.expires - now)})
 		}
 	}
-	return bs
+	return bs, 0
 }
 
-func (t *Table) put(k Key, server string, now int64, ttl time.Duration, tentative bool) {
+func (t *Table) put(k Key, server string, now int64, ttl time.Duration, tentative bool) int32 {
 	i, ok := t.at[k]
 	if !ok {
 		i = t.add(k)
 	}
 	s := &t.slots[i]
 	s.server, s.expires, s.tentative, s.asked = server, now+int64(ttl), tentative, now
+	delete(t.replaces, i)
 	t.up(s.place)
 	t.down(s.place)
+	return i
 }
 
 // add makes room for a key; its slot goes to the end of the heap.
@@ -230,6 +244,7 @@ func (t *Table) drop(i int32) {
 		t.down(at)
 	}
 	delete(t.at, t.slots[i].key)
+	delete(t.replaces, i)
 	t.slots[i] = slot{place: t.free}
 	t.free = i
 }
