@@ -6,15 +6,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/reeve-lb/reeve/check/probe"
 	"github.com/reeve-lb/reeve/cluster"
@@ -45,7 +42,7 @@ type Agent struct {
 	mu      sync.Mutex
 	files   config.Document // what the node's own files say
 	running running
-	quit    func(leave bool) // ends Run; set by it
+	leave   chan<- struct{} // asks Run to leave the cluster; set by it
 }
 
 // running is what the trades have been told last.
@@ -141,101 +138,75 @@ func (a *Agent) makeTrades() {
 const stopBudget = 5 * time.Second
 
 // Run serves until ctx ends, or until Leave has taken the node out. It hands the leases over, drains, stops the rooms one
-// after the other, and returns the first thing that went wrong.
+// after the other, and returns what went wrong.
 func (a *Agent) Run(ctx context.Context) error {
 	a.started = time.Now()
-	// Each room has its own life, so that they end in order: addresses first, then requests, then the cluster that was told.
-	var rooms errgroup.Group
-	var stopping atomic.Bool
-	died := make(chan error, 8)
-	room := func(name string, run func(context.Context) error) (stop func()) {
-		life, end := context.WithCancel(context.Background())
-		gone := make(chan struct{})
-		rooms.Go(func() error {
-			defer close(gone)
-			err := run(life)
-			if life.Err() == nil {
-				if err == nil {
-					if stopping.Load() { // the cluster ends when it was left
-						return nil
-					}
-					err = errors.New("ended by itself")
-				}
-				err = fmt.Errorf("%s: %w", name, err)
-				select {
-				case died <- err:
-				default:
-				}
-				return err
-			}
-			return nil
-		})
-		return func() { end(); <-gone }
-	}
-
 	listener, err := a.listen()
 	if err != nil {
-		return err
+		return errors.Join(err, a.cluster.Close())
 	}
-	leaving := make(chan bool, 1)
+	leaving := make(chan struct{}, 1)
 	a.mu.Lock()
-	a.quit = func(leave bool) {
-		select {
-		case leaving <- leave:
-		default:
-		}
-	}
+	a.leave = leaving
 	a.mu.Unlock()
 
-	stops := []func(){
-		room("cluster", a.cluster.Run),
-		room("leases", a.arbiter.run),
-		room("http", func(ctx context.Context) error { return a.serve(ctx, listener) }),
-	}
-	var stopVRRP, stopProxy, stopChecks, stopGuard func()
-	if !a.set.Witness {
-		stopGuard = room("guard", a.fence.run)
-		stopProxy = room("proxy", a.engine.Run)
-		stopChecks = room("check", a.probes.Run)
-		stopVRRP = room("vrrp", a.speaker.Run)
-	}
-	stopReady := room("readiness", a.ready.run)
-	stopWatch := room("reconcile", a.reconcile)
+	r := newRooms()
+	r.open("cluster", a.cluster.Run)
+	r.open("leases", a.arbiter.run)
+	r.open("http", func(ctx context.Context) error { return a.serve(ctx, listener) })
+	stopTrades := a.openTrades(r)
+	stopReady := r.open("readiness", a.ready.run)
+	stopReconcile := r.open("reconcile", a.reconcile)
 	if a.alone() {
 		a.want(wanted{doc: a.files})
 	}
 
-	leave := false
-	var failure error
+	left := false
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping: addresses are handed over, requests drain")
-	case leave = <-leaving:
+	case <-leaving:
+		left = true
 		a.log.Info("leaving the cluster")
-	case failure = <-died:
-		a.log.Error("a room of the agent ended: stopping", "error", failure)
+	case err := <-r.died:
+		a.log.Error("a room of the agent ended: stopping", "error", err)
 	}
-	stopping.Store(true)
-	stopWatch()
+	r.ending.Store(true)
+	stopReconcile()
 	stopReady()
-	if !a.set.Witness {
+	stopTrades()
+	if left {
+		a.leaveCluster()
+	}
+	return r.close()
+}
+
+// openTrades starts what acts on a Document. What it returns ends it in order: the addresses are handed over, the guard
+// has nothing left to guard, and requests that are under way get their answers.
+func (a *Agent) openTrades(r *rooms) (stop func()) {
+	if a.set.Witness {
+		return func() {}
+	}
+	stopGuard := r.open("guard", a.fence.run)
+	stopProxy := r.open("proxy", a.engine.Run)
+	stopChecks := r.open("check", a.probes.Run)
+	stopVRRP := r.open("vrrp", a.speaker.Run)
+	return func() {
 		stopVRRP()
 		stopGuard()
 		stopChecks()
 		a.drain()
 		stopProxy()
 	}
-	if leave {
-		budget, cancel := context.WithTimeout(context.Background(), stopBudget)
-		if err := a.cluster.Leave(budget); err != nil {
-			a.log.Warn("leaving was not acknowledged", "error", err)
-		}
-		cancel()
+}
+
+// leaveCluster takes the node out of Raft and gossip.
+func (a *Agent) leaveCluster() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopBudget)
+	defer cancel()
+	if err := a.cluster.Leave(ctx); err != nil {
+		a.log.Warn("leaving was not acknowledged", "error", err)
 	}
-	for i := len(stops) - 1; i >= 0; i-- {
-		stops[i]()
-	}
-	return errors.Join(failure, rooms.Wait())
 }
 
 // drain lets requests end. hard-stop-after of the configuration bounds it, the stop budget otherwise.

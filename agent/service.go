@@ -91,10 +91,11 @@ func (a *Agent) Join(ctx context.Context, addresses []string) (int, error) {
 // Leave implements httpapi.Service.
 func (a *Agent) Leave() error {
 	a.mu.Lock()
-	quit := a.quit
+	leave := a.leave
 	a.mu.Unlock()
-	if quit != nil {
-		quit(true)
+	select {
+	case leave <- struct{}{}:
+	default: // asked already
 	}
 	return nil
 }
