@@ -225,3 +225,30 @@ func (r *reader) ends() {
 		}
 	}
 }
+
+// TestReadmeAgentFile: the agent's file, as the README and the site print it, is one that the program takes.
+func TestReadmeAgentFile(t *testing.T) {
+	fence := regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
+	for _, page := range []string{"../../README.md", "../../website/guide/machines.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := fence.FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s has no file", page)
+		}
+		key, err := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "keygen").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		filled := strings.Replace(string(m[1]), "PASTE THE KEY HERE", strings.TrimSpace(string(key)), 1)
+		path := filepath.Join(t.TempDir(), "agent.hcl")
+		if err := os.WriteFile(path, []byte(filled), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "validate", path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", page, err, out)
+		}
+	}
+}
