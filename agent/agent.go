@@ -16,6 +16,7 @@ import (
 	"github.com/reeve-lb/reeve/check/probe"
 	"github.com/reeve-lb/reeve/cluster"
 	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/internal/version"
 	"github.com/reeve-lb/reeve/proxy/engine"
@@ -141,6 +142,7 @@ const stopBudget = 5 * time.Second
 // after the other, and returns what went wrong.
 func (a *Agent) Run(ctx context.Context) error {
 	a.started = time.Now()
+	boottime.Slack(time.Millisecond)
 	listener, err := a.listen()
 	if err != nil {
 		return errors.Join(err, a.cluster.Close())

@@ -102,6 +102,7 @@ func tune() {
 	}
 	// The process group is this process alone: all its threads, where PRIO_PROCESS would mean one.
 	_ = unix.Setpriority(unix.PRIO_PGRP, 0, -15)
+	boottime.Slack(time.Millisecond)
 	// It knows the key that it speaks to the cluster with: no core file.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	debug.FreeOSMemory()
