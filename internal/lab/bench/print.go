@@ -24,7 +24,7 @@ func (r report) text() string {
 			b.WriteString("\n")
 		}
 		fmt.Fprintf(&b, "Failover of an address as a client sees it: the longest time without an answer, median of %d runs; advert_int 1.\n"+
-			"Everything that runs on the owner is failed: keepalived with HAProxy on a pair, the agent on one of three nodes of Reeve.\n\n", f.Runs)
+			"Of the pair, all processes of keepalived and HAProxy on the owner are failed; of three nodes of Reeve, the owner's agent, not its guard.\n\n", f.Runs)
 		w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(w, "the owner is\tkeepalived, ms\tits owners\tleft behind\tReeve, ms\tits owners\tleft behind\t")
 		for _, k := range f.Rows {
