@@ -27,7 +27,6 @@ type bootstrapper struct {
 	mu      sync.Mutex
 	list    []raft.Server
 	until   time.Time
-	over    bool   // there is a cluster already
 	trouble string // last thing said
 }
 

@@ -71,7 +71,6 @@ type Gossip struct {
 
 	mu       sync.Mutex
 	serf     *serf.Serf
-	left     bool
 	watchers map[chan struct{}]struct{}
 }
 
@@ -209,13 +208,13 @@ func (g *Gossip) tell(e serf.MemberEvent) {
 	for _, m := range e.Members {
 		switch e.Type {
 		case serf.EventMemberJoin:
-			g.log.Info("node joined", "node", m.Name, "address", m.Addr)
+			g.log.Info("node joined", "node", m.Name, "address", m.Addr.String())
 		case serf.EventMemberLeave:
-			g.log.Info("node left", "node", m.Name, "address", m.Addr)
+			g.log.Info("node left", "node", m.Name, "address", m.Addr.String())
 		case serf.EventMemberFailed:
-			g.log.Warn("node failed", "node", m.Name, "address", m.Addr)
+			g.log.Warn("node failed", "node", m.Name, "address", m.Addr.String())
 		case serf.EventMemberReap:
-			g.log.Info("node forgotten", "node", m.Name, "address", m.Addr)
+			g.log.Info("node forgotten", "node", m.Name, "address", m.Addr.String())
 		}
 	}
 	g.mu.Lock()
