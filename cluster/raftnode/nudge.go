@@ -105,8 +105,8 @@ func (n *Node) tellOnce(s raft.Server, c committed) bool {
 	}
 	addr := n.trans.EncodePeer(raft.ServerID(n.o.Dir.ID), n.trans.LocalAddr())
 	req := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.o.Dir.ID), Addr: addr},
-		Term:      term,
+		RPCHeader:    raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.o.Dir.ID), Addr: addr},
+		Term:         term,
 		PrevLogEntry: c.index, PrevLogTerm: c.term, LeaderCommitIndex: c.index,
 	}
 	var resp raft.AppendEntriesResponse
