@@ -80,7 +80,7 @@ type conn struct {
 	client     bool
 	in, out    *buffer
 	s          *session
-	pooled
+	*pooled    // nil for a client's
 }
 
 // event takes note of what epoll says.

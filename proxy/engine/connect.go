@@ -21,6 +21,9 @@ func (s *session) persistence() verdict {
 	if t.sc == nil && len(t.bc.stick) > 0 {
 		s.byTable()
 	}
+	if t.sc == nil && s.pinned != nil {
+		s.byPin()
+	}
 	t.persistent = t.sc != nil
 	return s.enter(phaseChoose)
 }
@@ -143,9 +146,9 @@ func (s *session) join(only *server) verdict {
 	}
 	t.bc.rt.queue.join(&t.wait)
 	if only != nil {
-		t.queueServer = t.wait.before
+		t.queueServer = t.wait.before + 1
 	} else {
-		t.queueBackend = t.wait.before
+		t.queueBackend = t.wait.before + 1
 	}
 	return wait
 }
@@ -193,14 +196,14 @@ func (s *session) chosen(sc *serverConf) verdict {
 	t.sc, t.slot, t.except = sc, true, -1
 	if t.queuedAt < 0 {
 		t.queuedAt = s.l.now
-		ctr := sc.rt.per[s.l.id]
-		ctr.sessions++
-		ctr.rate.add(s.l.now)
-		ctr.last = s.l.now
-		if !t.persistent {
-			ctr.lbtot++
-			t.bc.rt.per[s.l.id].lbtot++
-		}
+	}
+	ctr := sc.rt.per[s.l.id]
+	ctr.sessions++
+	ctr.rate.add(s.l.now)
+	ctr.last = s.l.now
+	if !t.persistent && t.wait.loop == nil { // who queued was given a slot, not chosen for
+		ctr.lbtot++
+		t.bc.rt.per[s.l.id].lbtot++
 	}
 	return s.dial()
 }
@@ -210,7 +213,7 @@ func (s *session) chosen(sc *serverConf) verdict {
 func (s *session) dial() verdict {
 	t := s.t
 	s.enter(phaseConnect)
-	if s.http && !t.fresh && (t.replayable || s.requests > 1) && s.reuse() {
+	if s.http && !t.fresh && (s.takePinned() || (t.replayable || s.requests > 1) && s.reuse()) {
 		t.sc.rt.per[s.l.id].reuse++
 		return s.established()
 	}
@@ -374,6 +377,7 @@ func (s *session) connectFailed(who byte, refused bool) verdict {
 	} else {
 		t.bc.rt.per[per].wretr++
 		t.sc.rt.per[per].wretr++
+		t.sc.rt.per[per].sessions++ // HAProxy counts each attempt
 	}
 	if !refused || elsewhere && several {
 		return s.enter(phaseChoose)

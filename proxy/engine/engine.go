@@ -223,12 +223,14 @@ func (l *loop) drain() {
 	l.endIdle(nil)
 }
 
-// endIdle closes the connections that wait for another request, of one frontend or of all.
+// endIdle closes the connections that wait for another request, of one frontend or of all. What has been sent by now is
+// answered.
 func (l *loop) endIdle(fe *frontend) {
 	for s := l.live; s != nil; {
 		next := s.next
 		if s.phase == phaseIdle && (fe == nil || s.fe == fe) {
-			s.end()
+			s.client.readable = true // the event that tells of a request may not have been read yet
+			s.run()
 		}
 		s = next
 	}

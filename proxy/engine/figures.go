@@ -124,8 +124,10 @@ func (e *Engine) backendRow(rt *backend, b *proxy.Backend, iid int) stats.Row {
 		}
 	}
 	if rt.down {
-		r.Status = "DOWN"
 		r.Downtime += r.LastChg
+	}
+	if rt.down || len(conf.servers) > 0 && c.active+c.backups == 0 { // no weight is left, either
+		r.Status = "DOWN"
 	}
 	if b.Cookie != nil {
 		r.Cookie = b.Cookie.Name

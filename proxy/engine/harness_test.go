@@ -127,6 +127,11 @@ func common(mode proxy.Mode, log *logSink) proxy.Common {
 // start runs one frontend fe with the backend be of these servers.
 func start(t testing.TB, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
 	t.Helper()
+	return startLoops(t, 2, mode, servers, change)
+}
+
+func startLoops(t testing.TB, loops int, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
+	t.Helper()
 	s := &site{t: t, logs: newLogSink(t), rep: &offers{}}
 	addr := freePort(t, "127.0.0.1")
 	s.addr = addr.String()
@@ -137,7 +142,7 @@ func start(t testing.TB, mode proxy.Mode, servers []proxy.Server, change func(*p
 	if change != nil {
 		change(&cfg)
 	}
-	s.e = New(Options{Loops: 2, Replicator: s.rep})
+	s.e = New(Options{Loops: loops, Replicator: s.rep})
 	if ps := s.e.Apply(cfg); ps.HasErrors() {
 		t.Fatal(ps.Err())
 	}

@@ -20,18 +20,36 @@ func (s *session) idle() verdict {
 			s.due = s.after(fc.times.keepAlive)
 		}
 	}
-	if s.requests > 0 && s.leaving() {
-		return s.end()
+	if s.pinned != nil && (s.pinned.readable || s.pinned.hup) {
+		s.checkPinned()
 	}
 	_, r := s.l.fill(&s.client, false)
 	switch r {
 	case ioBlock:
 		s.mute(fc)
+		if s.leaving() {
+			return s.depart()
+		}
 		return wait
 	case ioEOF, ioError:
 		return s.gone(fc)
 	}
 	return s.newRequest()
+}
+
+// freshFor is how long a new connection may take to say something when no more requests are wanted.
+const freshFor = time.Second
+
+// depart ends a connection that idles when no more requests are wanted. A new one, whose request may be on its way, has
+// a moment yet.
+func (s *session) depart() verdict {
+	if s.requests > 0 {
+		return s.end()
+	}
+	if limit := s.after(int64(freshFor)); s.due == 0 || s.due > limit {
+		s.due = limit
+	}
+	return wait
 }
 
 // mute is a client that has said nothing yet. Where accepting is deferred the kernel has held it back for as long as it
@@ -52,7 +70,8 @@ func (s *session) gone(fc *frontConf) verdict {
 	s.t.fc, s.t.start = fc, s.accepted
 	s.mark('C', 'R')
 	s.t.status = 400
-	s.fe.per[s.l.id].ereq++
+	s.badRequest()
+	s.fe.per[s.l.id].answered(400)
 	s.t.null = true
 	s.log()
 	return s.end()
@@ -91,7 +110,7 @@ func (s *session) head() verdict {
 		return wait
 	case ioEOF, ioError:
 		s.mark('C', 'R')
-		s.fe.per[s.l.id].ereq++
+		s.badRequest()
 		return s.answerError(400)
 	}
 	return proceed
@@ -100,14 +119,14 @@ func (s *session) head() verdict {
 // refuse answers a request that is no good HTTP. Its line is not told: it may be anything.
 func (s *session) refuse() verdict {
 	s.mark('P', 'R')
-	s.fe.per[s.l.id].ereq++
+	s.badRequest()
 	s.t.line, s.t.headAt = s.t.line[:0], -1
 	return s.answerError(400)
 }
 
 func (s *session) headTimeout() {
 	if s.phase == phaseIdle {
-		if s.requests > 0 {
+		if s.requests > 0 || s.leaving() {
 			s.end()
 			return
 		}
@@ -115,8 +134,18 @@ func (s *session) headTimeout() {
 		s.t.fc, s.t.start, s.t.null = s.fe.conf.Load(), s.accepted-s.waited, true
 	}
 	s.mark('c', 'R')
-	s.fe.per[s.l.id].ereq++
+	s.badRequest()
 	s.answerError(408)
+}
+
+// badRequest counts what was no request, or not all of one.
+func (s *session) badRequest() {
+	ctr := s.fe.per[s.l.id]
+	ctr.ereq++
+	if s.t.headAt < 0 {
+		ctr.requests++
+		ctr.reqRate.add(s.l.now)
+	}
 }
 
 // headDone takes down what outlives the head's bytes and sees what body follows.
@@ -136,6 +165,7 @@ func (s *session) headDone() verdict {
 		t.req = newBody(noBody, 0)
 	}
 	if !s.bodyBegins(in[h.Len:]) {
+		t.headAt = -1
 		return s.refuse()
 	}
 	t.closing = !h.Persistent() || s.leaving()
@@ -164,6 +194,7 @@ func (s *session) bodyBegins(rest []byte) bool {
 	} else if t.req.kind == byLength {
 		whole = int64(len(rest)) >= t.req.left
 	}
+	t.whole = whole
 	t.replayable = whole && t.method.Idempotent() && !t.head.Upgrade
 	return true
 }
@@ -427,17 +458,24 @@ func (s *session) answerBody() verdict {
 func (s *session) cut(who, when byte) verdict {
 	s.mark(who, when)
 	if who == 'S' {
-		s.t.bc.rt.per[s.l.id].srvAbrt++
-		s.t.sc.rt.per[s.l.id].srvAbrt++
+		s.eachServerSide(func(c *counters) { c.srvAbrt++; c.eresp++ })
 	}
 	s.t.serverKeep = false
+	s.settle()
 	s.log()
 	return s.end()
+}
+
+// eachServerSide counts in the backend's and the server's row.
+func (s *session) eachServerSide(f func(*counters)) {
+	f(s.t.bc.rt.per[s.l.id])
+	f(s.t.sc.rt.per[s.l.id])
 }
 
 // badAnswer is a server that speaks no good HTTP: one request is lost.
 func (s *session) badAnswer() verdict {
 	s.mark('P', 'H')
+	s.t.answerAt = -1
 	s.t.bc.rt.per[s.l.id].eresp++
 	s.t.sc.rt.per[s.l.id].eresp++
 	return s.fail(502)
@@ -454,6 +492,7 @@ func (s *session) noAnswer() verdict {
 		return s.dial()
 	}
 	s.mark('S', 'H')
+	t.answerAt = -1
 	t.bc.rt.per[s.l.id].eresp++
 	t.sc.rt.per[s.l.id].eresp++
 	return s.fail(502)
@@ -464,6 +503,7 @@ func (s *session) fail(status int) verdict {
 	s.t.serverKeep = false
 	s.dropServer()
 	if s.t.started {
+		s.settle()
 		s.log()
 		return s.end()
 	}
@@ -480,6 +520,7 @@ func (s *session) exchangeTimeout() {
 		t.sc.rt.per[s.l.id].eresp++
 		s.fail(504)
 	case late:
+		s.eachServerSide(func(c *counters) { c.srvAbrt++ })
 		s.cut('s', 'D')
 	case !t.started:
 		s.mark('c', 'H')
@@ -492,10 +533,13 @@ func (s *session) exchangeTimeout() {
 // finish ends a transaction that went well: log, give the server back, and see whether the client goes on.
 func (s *session) finish() verdict {
 	t := s.t
-	if t.serverKeep && t.sent && s.reusable() {
-		s.poolServer()
-	} else {
+	switch {
+	case !t.serverKeep || !t.sent || !s.reusable():
 		s.dropServer()
+	case t.private || s.server.pinned:
+		s.pin()
+	default:
+		s.poolServer()
 	}
 	s.settle()
 	s.log()

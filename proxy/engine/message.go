@@ -200,8 +200,12 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 		w.text("Connection: keep-alive\r\n")
 	}
 	w.text("\r\n")
+	if w.full {
+		c.out.w = before // an error page takes its place
+		return false
+	}
 	countDown(s, c.out.w-before)
-	return !w.full
+	return true
 }
 
 // insertsCookie: the client came without a cookie of the server that serves it.
@@ -247,8 +251,10 @@ func hasFoldPrefix(b []byte, lower string) bool {
 	return len(b) >= len(lower) && http1.EqualFold(b[:len(lower)], lower)
 }
 
-// errorPages are whole answers, made once.
-var errorPages = map[int][]byte{}
+// errorPage is an answer of our own: the head up to where the connection's fate is told, and the body.
+type errorPage struct{ head, body string }
+
+var errorPages = map[int]errorPage{}
 
 func init() {
 	for _, p := range []struct {
@@ -265,33 +271,73 @@ func init() {
 	} {
 		status := strconv.Itoa(p.status)
 		body := "<html><body><h1>" + status + " " + p.reason + "</h1>\n" + p.text + "\n</body></html>\n"
-		head := "HTTP/1.1 " + status + " " + p.reason + "\r\ncontent-length: " + strconv.Itoa(len(body)) +
-			"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n"
-		errorPages[p.status] = []byte(head + body)
+		errorPages[p.status] = errorPage{"HTTP/1.1 " + status + " " + p.reason + "\r\ncontent-length: " + strconv.Itoa(len(body)) +
+			"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n", body}
 	}
 }
 
-// answerError ends a transaction with one of our own pages and the connection with it.
+// answerError ends a transaction with one of our own pages. The connection stays if the client wants it to and nothing
+// of its request is to come.
 func (s *session) answerError(status int) verdict {
 	t, c := s.t, &s.client
 	s.dropServer()
 	s.settle()
 	t.status = status
-	page := errorPages[status]
-	if t.method == http1.HEAD && t.headAt >= 0 {
-		page = page[:bytes.Index(page, []byte("\r\n\r\n"))+4]
-	}
+	keep := s.swallow()
 	if c.out == nil {
 		c.out = s.l.buffer(false)
 	}
-	if len(page) > c.out.room() {
+	before := c.out.w
+	w := writer{b: c.out}
+	page := errorPages[status]
+	w.text(page.head)
+	w.text(t.connection(keep))
+	w.text("\r\n")
+	if t.method != http1.HEAD || t.headAt < 0 {
+		w.text(page.body)
+	}
+	if w.full {
 		s.log()
 		return s.end()
 	}
-	c.out.append(page)
-	countDown(s, len(page))
+	countDown(s, c.out.w-before)
 	s.countAnswer(status)
-	return s.answerOwn(false)
+	return s.answerOwn(keep)
+}
+
+// swallow takes off the client's connection what is here of a request that goes to no server. It tells whether the
+// connection can go on: that was all of the request, and the client does not want to close.
+func (s *session) swallow() bool {
+	t := s.t
+	switch {
+	case t.headAt < 0 || t.closing:
+		return false
+	case t.head.Len > 0 && !t.held && !t.whole:
+		return false
+	case t.head.Len > 0:
+		t.held = true
+		s.takeRequest()
+		return true
+	case !t.req.done:
+		return false
+	}
+	if t.req.approved > 0 {
+		s.client.in.consume(t.req.approved)
+		t.req.approved = 0
+		s.l.spare(&s.client)
+	}
+	return true
+}
+
+// connection is the header line of an answer of our own that tells whether the connection stays.
+func (t *txn) connection(keep bool) string {
+	switch {
+	case !keep:
+		return "connection: close\r\n"
+	case t.minor == 0:
+		return "connection: keep-alive\r\n"
+	}
+	return ""
 }
 
 // answerOwn sends what is in the out buffer; with keep the connection stays open afterwards.
@@ -327,6 +373,7 @@ func (s *session) countAnswer(status int) {
 		t.bc.rt.per[id].answered(status)
 	}
 	if t.sc != nil && t.started {
+		t.sc.rt.per[id].requests++
 		t.sc.rt.per[id].answered(status)
 	}
 }

@@ -27,6 +27,7 @@ func (s *session) statsPage(p *proxy.Stats) verdict {
 	s.fe.per[s.l.id].intercepted++
 	s.mark('L', 'R')
 	t.own = true
+	t.chosenAt, t.queuedAt, t.connectedAt = s.l.now, s.l.now, s.l.now
 	if !s.authorized(p, in) {
 		return s.unauthorized(p)
 	}
@@ -37,9 +38,7 @@ func (s *session) statsPage(p *proxy.Stats) verdict {
 		refresh = 0
 	}
 	head, life, l, e := t.method == http1.HEAD, t.life, s.l, s.l.e
-	if t.req.kind != noBody {
-		t.closing = true // its body has no taker
-	}
+	keep := s.swallow()
 	s.enter(phasePage)
 	e.pages.Go(func() {
 		snap := e.Stats()
@@ -50,7 +49,7 @@ func (s *session) statsPage(p *proxy.Stats) verdict {
 		} else {
 			body = stats.AppendPage(nil, snap, refresh)
 		}
-		l.post(func() { s.pageMade(life, kind, body, head) })
+		l.post(func() { s.pageMade(life, kind, body, head, keep) })
 	})
 	return wait
 }
@@ -80,30 +79,24 @@ func (s *session) unauthorized(p *proxy.Stats) verdict {
 	if realm == "" {
 		realm = "HAProxy Statistics"
 	}
-	page := errorPages[401]
-	end := bytes.Index(page, []byte("\r\n\r\n")) + 2
-	out := append([]byte(nil), page[:end]...)
-	out = append(out, "WWW-Authenticate: Basic realm="+strconv.Quote(realm)+"\r\n"...)
-	out = append(out, page[end:]...)
+	page, keep := errorPages[401], s.swallow()
+	text := page.head + "www-authenticate: Basic realm=" + strconv.Quote(realm) + "\r\n" + s.t.connection(keep) + "\r\n"
+	if s.t.method != http1.HEAD {
+		text += page.body
+	}
 	s.t.status = 401
-	return s.answerBytes(out, false)
+	return s.answerBytes([]byte(text), keep)
 }
 
-func (s *session) pageMade(life uint64, kind string, body []byte, head bool) {
+func (s *session) pageMade(life uint64, kind string, body []byte, head, keep bool) {
 	if s.phase != phasePage || s.t == nil || s.t.life != life {
 		return
 	}
 	t := s.t
-	t.status = 200
-	keep := !t.closing
+	t.status, t.answerAt = 200, s.l.now
+	keep = keep && !s.leaving()
 	out := append([]byte(nil), "HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nContent-Type: "+kind+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n"...)
-	switch {
-	case !keep:
-		out = append(out, "Connection: close\r\n"...)
-	case t.minor == 0:
-		out = append(out, "Connection: keep-alive\r\n"...)
-	}
-	out = append(out, '\r', '\n')
+	out = append(out, t.connection(keep)+"\r\n"...)
 	if !head {
 		out = append(out, body...)
 	}
@@ -114,8 +107,6 @@ func (s *session) pageMade(life uint64, kind string, body []byte, head bool) {
 // answerBytes sends an answer of any size as our own.
 func (s *session) answerBytes(out []byte, keep bool) verdict {
 	t, c := s.t, &s.client
-	c.in.consume(t.head.Len)
-	s.l.spare(c)
 	s.l.free(&c.out)
 	c.out = &buffer{b: out, w: len(out)}
 	countDown(s, len(out))

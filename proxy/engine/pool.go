@@ -19,6 +19,7 @@ type pooled struct {
 	sc         *serverConf
 	owner      *loop
 	reused     bool
+	pinned     bool // authenticated for one client: never anybody else's
 	requests   int
 	prev, next *conn // of the idle list
 	timer      timer
@@ -36,9 +37,15 @@ func (l *loop) newConn() *conn {
 	if n := len(l.spares); n > 0 {
 		c = l.spares[n-1]
 		l.spares = l.spares[:n-1]
-		*c = conn{fd: -1}
+		*c.pooled = pooled{}
+		*c = conn{fd: -1, pooled: c.pooled}
 	} else {
-		c = &conn{fd: -1}
+		n := new(struct {
+			conn
+			more pooled
+		})
+		c = &n.conn
+		c.fd, c.pooled = -1, &n.more
 	}
 	c.owner = l
 	c.timer.owner = c
@@ -66,7 +73,7 @@ func (s *session) dropServer() {
 func (s *session) reusable() bool {
 	c, t := s.server, s.t
 	return t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
-		!t.stuck && t.sc.rt.idle[s.l.id].n < idleMax && !t.private && t.sc.rt.up.Load()
+		!t.stuck && t.sc.rt.idle[s.l.id].n < idleMax && t.sc.rt.up.Load()
 }
 
 func (s *session) poolServer() {
@@ -115,6 +122,56 @@ func (s *session) reuse() bool {
 	return false
 }
 
+// pin keeps the connection for the next request of the same client: the server has asked to authenticate it (NTLM,
+// Negotiate), so that what comes over it counts as that client's.
+func (s *session) pin() {
+	s.unpin()
+	c := s.server
+	s.server, s.pinned = nil, c
+	c.pinned, c.reused = true, true
+	s.l.arm(c)
+}
+
+func (s *session) unpin() {
+	if s.pinned != nil {
+		s.l.freeConn(s.pinned)
+		s.pinned = nil
+	}
+}
+
+// checkPinned looks whether the server has closed, or spoken unasked.
+func (s *session) checkPinned() {
+	if _, e := sysPeek(s.pinned.fd); e != unix.EAGAIN {
+		s.unpin()
+	}
+}
+
+// byPin prefers the server of the pinned connection.
+func (s *session) byPin() {
+	for _, sc := range s.t.bc.servers {
+		if sc.rt == s.pinned.sc.rt && sc.addr == s.pinned.sc.addr && sc.usable() {
+			s.t.sc = sc
+			return
+		}
+	}
+}
+
+// takePinned goes on with the pinned connection if it leads to the chosen server and still stands; otherwise it is over.
+func (s *session) takePinned() bool {
+	c, t := s.pinned, s.t
+	if c == nil {
+		return false
+	}
+	if c.sc.rt == t.sc.rt && c.sc.addr == t.sc.addr && t.connMode() == proxy.KeepAlive {
+		if s.checkPinned(); s.pinned != nil {
+			s.server, s.pinned = c, nil
+			return true
+		}
+	}
+	s.unpin()
+	return false
+}
+
 func (l *loop) unpool(c *conn) {
 	list := &c.sc.rt.idle[l.id]
 	if c.prev != nil {
@@ -138,7 +195,7 @@ func (l *loop) idleEvent(c *conn) {
 }
 
 func (l *loop) dropIdle(c *conn) {
-	if c.sc == nil {
+	if c.pooled == nil || c.sc == nil {
 		l.close(c)
 		return
 	}

@@ -44,7 +44,8 @@ type session struct {
 	fe         *frontend
 	client     conn
 	server     *conn
-	t          *txn // nil while idle
+	pinned     *conn // an idle server connection that is this client's alone
+	t          *txn  // nil while idle
 	phase      phase
 	queued     bool // in the loop's again list
 	keep       bool // after a reply of our own the connection stays
@@ -78,7 +79,7 @@ type txn struct {
 	bytes                                                    uint64
 	flags                                                    [4]byte
 	retries                                                  int
-	redispatched, persistent, replayable, fresh, sent        bool
+	redispatched, persistent, replayable, whole, fresh, sent bool
 	upgrade, started, closing, serverKeep, stuck, setCookie  bool
 	renew, settled, private, own, held, null, spoke          bool
 	except                                                   int
@@ -112,7 +113,7 @@ func (l *loop) freeTxn(t *txn) {
 func (t *txn) clear() {
 	t.fc, t.bc, t.sc, t.slot, t.wait = nil, nil, nil, false, waiter{}
 	t.req, t.res, t.minor, t.method, t.bytes, t.retries = body{}, body{}, 0, 0, 0, 0
-	t.redispatched, t.persistent, t.replayable, t.fresh, t.sent = false, false, false, false, false
+	t.redispatched, t.persistent, t.replayable, t.whole, t.fresh, t.sent = false, false, false, false, false, false
 	t.upgrade, t.started, t.closing, t.serverKeep, t.stuck, t.setCookie, t.renew = false, false, false, false, false, false, false
 	t.settled, t.private, t.own, t.held, t.null, t.spoke = false, false, false, false, false, false
 	t.queueServer, t.queueBackend = 0, 0
@@ -280,6 +281,7 @@ func (s *session) end() verdict {
 		s.t = nil
 	}
 	s.dropServer()
+	s.unpin()
 	l.close(&s.client)
 	l.wheel.remove(&s.timer)
 	s.phase = phaseDead
