@@ -182,10 +182,15 @@ func testConfig(name string, ip netip.Addr) Config {
 	if os.Getenv("REEVE_TEST_LOG") != "" {
 		level = hclog.LevelFromString(os.Getenv("REEVE_TEST_LOG"))
 	}
-	return Config{
+	conf := Config{
 		Name: name, Bind: ip, Key: testKey, Build: "test", StabilizeAfter: 200 * time.Millisecond,
 		Logger: hclog.New(&hclog.LoggerOptions{Name: name, Level: level, Output: os.Stderr, TimeFormat: "05.000"}),
 	}
+	if os.Getenv("REEVE_LONG") == "" {
+		// Where everything else runs beside this, under the race detector too, a leader may be late for its own heartbeats.
+		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLease = 600*time.Millisecond, 600*time.Millisecond, 450*time.Millisecond
+	}
+	return conf
 }
 
 // leaderOf waits until all of the nodes agree on a leader, and returns it.

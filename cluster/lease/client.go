@@ -107,8 +107,11 @@ func (c *Client) loop(ctx context.Context) {
 			if now.Sub(c.heard) > 2*c.conf.TTL {
 				c.up.abort() // its TCP may be dead without knowing; a new one finds a healed link faster
 			} else if !now.Before(c.h.due) {
-				// The renewal's moment is taken before a byte is written.
-				c.up.send(func(b []byte) []byte { return c.h.renewal(b, boottime.Now()) })
+				// The renewal's moment is taken before a byte is written, and before the term is read.
+				c.up.send(func(b []byte) []byte {
+					now := boottime.Now()
+					return c.h.renewal(b, now, c.conf.Log.Term())
+				})
 			}
 			next = min(next, max(c.h.due, now.Add(time.Millisecond)))
 		}
@@ -266,7 +269,7 @@ func (c *Client) attach(up *outbox, leader Peer) {
 		if len(words) > 0 {
 			b = appendWords(b, words)
 		}
-		return c.h.renewal(b, now)
+		return c.h.renewal(b, now, c.conf.Log.Term())
 	})
 	c.nudge()
 }

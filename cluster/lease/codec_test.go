@@ -36,9 +36,12 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 	if got, err := decodeView(appendView(nil, sampleView())[4:]); err != nil || !reflect.DeepEqual(got, sampleView()) {
 		t.Errorf("view %+v, %v", got, err)
 	}
-	seq, gen, all, err := decodeFull(appendFull(nil, 12, 34, sampleOwn())[4:])
-	if err != nil || seq != 12 || gen != 34 || len(all) != 2 || all[0] != sampleOwn()[0].standing || all[1] != sampleOwn()[1].standing {
-		t.Errorf("full %d %d %+v, %v", seq, gen, all, err)
+	seq, gen, term, all, err := decodeFull(appendFull(nil, 12, 34, 56, sampleOwn())[4:])
+	if err != nil || seq != 12 || gen != 34 || term != 56 || len(all) != 2 || all[0] != sampleOwn()[0].standing || all[1] != sampleOwn()[1].standing {
+		t.Errorf("full %d %d %d %+v, %v", seq, gen, term, all, err)
+	}
+	if seq, gen, term, err := decodeRenew(appendRenew(nil, 1<<33, 2, 1<<40)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 {
+		t.Errorf("renew %d %d %d, %v", seq, gen, term, err)
 	}
 	words := []Word{{"lb1", "VI_1", 7, true}, {"lb2", "VI_2", 8, false}}
 	if got, err := decodeWords(appendWords(nil, words)[4:]); err != nil || !reflect.DeepEqual(got, words) {
@@ -52,7 +55,7 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 func TestFrameReaderTakesAnyCut(t *testing.T) {
 	var stream []byte
 	for range 50 {
-		stream = appendPair(stream, frameRenew, 1, 2)
+		stream = appendRenew(stream, 1, 2, 3)
 		stream = appendView(stream, sampleView())
 	}
 	for name, r := range map[string]io.Reader{
@@ -181,7 +184,8 @@ func verdict(w string) Verdict {
 func FuzzFrames(f *testing.F) {
 	f.Add(appendHello(nil, hello{peer: Peer{"id", "lb1"}, life: 5}))
 	f.Add(appendView(nil, sampleView()))
-	f.Add(appendFull(nil, 12, 34, sampleOwn()))
+	f.Add(appendFull(nil, 12, 34, 56, sampleOwn()))
+	f.Add(appendRenew(nil, 12, 34, 56))
 	f.Add(appendWords(nil, []Word{{"lb1", "VI_1", 7, true}}))
 	f.Add(appendPair(nil, frameAnswer, 5, 6))
 	f.Fuzz(func(t *testing.T, stream []byte) {
@@ -205,7 +209,9 @@ func FuzzFrames(f *testing.F) {
 					}
 				}
 			case frameFull:
-				_, _, _, _ = decodeFull(body)
+				_, _, _, _, _ = decodeFull(body)
+			case frameRenew:
+				_, _, _, _ = decodeRenew(body)
 			case frameWords:
 				if w, err := decodeWords(body); err == nil {
 					if again, err := decodeWords(appendWords(nil, w)[4:]); err != nil || !reflect.DeepEqual(again, w) {

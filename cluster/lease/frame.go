@@ -9,8 +9,8 @@ import (
 // A frame is its length (3 bytes, of what follows), its kind and the kind's own part.
 //
 //	hello    node -> leader   version, who, which life; the first on a stream
-//	full     node -> leader   a renewal with the whole of the node's candidacies
-//	renew    node -> leader   a renewal; the candidacies are those of the last full
+//	full     node -> leader   a renewal, the node's Raft term, the whole of its candidacies
+//	renew    node -> leader   a renewal and the term; the candidacies are those of the last full
 //	confirm  node -> leader   the round asked for, and the node's Raft term
 //	words    node, guard      what guards said; a guard's stream begins with it, and gets heard back
 //	ask      leader -> node   a round: tell your term

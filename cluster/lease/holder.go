@@ -124,17 +124,18 @@ func (h *holder) connected(now boottime.Time) {
 // resend makes the next renewal a full one.
 func (h *holder) resend(now boottime.Time) { h.told, h.due = 0, now }
 
-// renewal appends the frame of a renewal that is sent now.
-func (h *holder) renewal(b []byte, now boottime.Time) []byte {
+// renewal appends the frame of a renewal that is sent now. term is this node's Raft term, read after the clock: the frame
+// is its word to the leader that at some time since now it had promised its vote to no later one.
+func (h *holder) renewal(b []byte, now boottime.Time, term uint64) []byte {
 	h.seq++
 	slot := &h.sent[h.seq%uint64(len(h.sent))]
 	slot.seq, slot.at = h.seq, now
 	h.last, h.due = now, now.Add(h.renew)
 	if h.told == h.gen {
-		return appendPair(b, frameRenew, h.seq, h.gen)
+		return appendRenew(b, h.seq, h.gen, term)
 	}
 	h.told = h.gen
-	return appendFull(b, h.seq, h.gen, h.own)
+	return appendFull(b, h.seq, h.gen, term, h.own)
 }
 
 // viewed keeps a view until an answer confirms it: a leader that no majority follows tells no news.

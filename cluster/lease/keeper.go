@@ -47,10 +47,12 @@ type action struct {
 type member struct {
 	hello
 	stream  uint64 // 0: not connected
+	round   uint64 // the newest it was asked
 	left    boottime.Time
 	arrived boottime.Time // of the newest renewal
 
-	// A renewal goes from waiting to asked when a round begins after it came, and to answered when that round is done.
+	// A renewal goes from waiting to asked when a round begins after it came, and to answered when a majority's words are
+	// there; at once, if its own and the leader's are a majority.
 	waiting, asked, answered renewalAt
 
 	gone    bool   // its guard said that this life's agent is dead
@@ -61,8 +63,9 @@ type member struct {
 }
 
 type renewalAt struct {
-	seq uint64
-	at  boottime.Time // arrival
+	seq  uint64
+	term uint64        // the sender's, read after the renewal's moment
+	at   boottime.Time // arrival
 }
 
 // candidate is a node's candidacy as the leader follows it.
@@ -84,10 +87,12 @@ type tenure struct {
 	yield    bool          // the holder is asked to hand over
 }
 
-// round is one question to all: is this still your term?
+// round is one question to other voters: is this still your term? As many are asked as a majority needs, and when they
+// don't answer soon, the rest.
 type round struct {
 	n     uint64
 	open  bool
+	wide  bool // all were asked
 	begun boottime.Time
 	yes   map[string]bool // voters that confirmed
 }
@@ -100,11 +105,13 @@ type keeper struct {
 	term               uint64
 	elected            boottime.Time
 	voters             []string
+	own                bool // this node's term was still the keeper's when said was called last
 
 	members map[string]*member // by ID
 	streams map[uint64]*member
 	all     []*member // members by ID: one order for all that is done
 	here    []*member // those with a stream
+	pick    []*member // scratch of question
 	leases  map[string]*tenure
 	order   []string        // instances, sorted
 	words   map[string]Word // newest by instance
@@ -210,7 +217,7 @@ func (k *keeper) list() {
 }
 
 // renewed takes a renewal.
-func (k *keeper) renewed(stream, seq, gen uint64, now boottime.Time) {
+func (k *keeper) renewed(stream, seq, gen, term uint64, now boottime.Time) {
 	m := k.streams[stream]
 	if m == nil {
 		return
@@ -220,7 +227,7 @@ func (k *keeper) renewed(stream, seq, gen uint64, now boottime.Time) {
 		return
 	}
 	back := !k.live(m, now)
-	m.waiting, m.arrived = renewalAt{seq, now}, now
+	m.waiting, m.arrived = renewalAt{seq, term, now}, now
 	if back {
 		k.advance(now)
 		return
@@ -229,12 +236,12 @@ func (k *keeper) renewed(stream, seq, gen uint64, now boottime.Time) {
 }
 
 // full takes a renewal that carries all candidacies.
-func (k *keeper) full(stream, seq, gen uint64, all []standing, now boottime.Time) {
+func (k *keeper) full(stream, seq, gen, term uint64, all []standing, now boottime.Time) {
 	m := k.streams[stream]
 	if m == nil {
 		return
 	}
-	m.waiting, m.arrived, m.gen, m.stands = renewalAt{seq, now}, now, gen, true
+	m.waiting, m.arrived, m.gen, m.stands = renewalAt{seq, term, now}, now, gen, true
 	old := m.cands
 	m.cands = make(map[string]*candidate, len(all))
 	for _, s := range all {
@@ -315,21 +322,40 @@ func (k *keeper) heard(w Word, now boottime.Time) {
 	k.advance(now)
 }
 
+// said takes this node's own term. The driver reads it anew before each call that brings a renewal, a confirmation or the time.
+func (k *keeper) said(term uint64) { k.own = term == k.term }
+
+func (k *keeper) votes(id string) bool { return slices.Contains(k.voters, id) }
+
+// sure reports whether a majority of the voters said, after the renewal r of m was sent, that their term is the keeper's:
+// the leader itself, the sender by its renewal, and those in yes.
+func (k *keeper) sure(m *member, r renewalAt, yes map[string]bool) bool {
+	n := len(yes)
+	if k.own && k.votes(k.self) {
+		n++
+	}
+	if id := m.peer.ID; r.term == k.term && id != k.self && !yes[id] && k.votes(id) {
+		n++
+	}
+	return n > len(k.voters)/2
+}
+
 // confirm takes a member's answer to a round.
 func (k *keeper) confirm(stream, n, term uint64, now boottime.Time) {
 	m := k.streams[stream]
-	if m == nil || !k.round.open || n != k.round.n || term != k.term || !slices.Contains(k.voters, m.peer.ID) {
+	if m == nil || !k.round.open || n != k.round.n || term != k.term || m.peer.ID == k.self || !k.votes(m.peer.ID) {
 		return
 	}
 	k.round.yes[m.peer.ID] = true
-	if len(k.round.yes) <= len(k.voters)/2 {
-		return
-	}
 	k.round.open = false
 	for _, m := range k.here {
-		if m.asked.seq != 0 {
+		switch {
+		case m.asked.seq == 0:
+		case k.sure(m, m.asked, k.round.yes):
 			m.answered, m.asked = m.asked, renewalAt{}
 			k.answer(m)
+		default:
+			k.round.open = true
 		}
 	}
 	k.ask(now)
@@ -409,39 +435,71 @@ func (k *keeper) advance(now boottime.Time) {
 	k.leaseDue = k.nextLease(now)
 }
 
-// ask begins a round when one is wanted.
+// ask answers, when the nodes' renewals have gathered, those that need nobody else's word, and begins a round for the rest.
 func (k *keeper) ask(now boottime.Time) {
-	if k.round.open && now.Sub(k.round.begun) < k.patience() {
-		return
-	}
-	first, all, any := boottime.Time(1<<63-1), true, k.round.open
+	again := k.round.open && now.Sub(k.round.begun) >= k.patience()
+	first, all, any := boottime.Time(1<<63-1), true, again
 	for _, m := range k.here {
-		any = any || m.asked.seq != 0
+		any = any || m.asked.seq != 0 && !k.round.open
 		switch {
 		case m.waiting.seq != 0:
 			any, first = true, min(first, m.waiting.at)
-		case m.stands && now.Sub(m.arrived) < k.ttl:
+		case m.stands && m.asked.seq == 0 && now.Sub(m.arrived) < k.ttl:
 			all = false
 		}
 	}
-	if !any || !all && !k.urgent && !k.round.open && now.Sub(first) < k.window() {
-		return
+	if any && (all || again || k.urgent || now.Sub(first) >= k.window()) {
+		for _, m := range k.here {
+			if m.waiting.seq != 0 && k.sure(m, m.waiting, nil) {
+				m.answered, m.waiting, m.asked = m.waiting, renewalAt{}, renewalAt{}
+				k.answer(m)
+			}
+		}
+		if again || !k.round.open {
+			k.begin(now)
+		}
 	}
-	k.urgent = false
-	k.round.n++
-	k.round.open, k.round.begun = true, now
-	clear(k.round.yes)
+	if k.round.open && !k.round.wide && now.Sub(k.round.begun) >= k.window() {
+		k.question(len(k.here))
+	}
+}
+
+// begin begins a round for the renewals that came, if there are any.
+func (k *keeper) begin(now boottime.Time) {
+	k.urgent, k.round.open = false, false
 	for _, m := range k.here {
 		if m.waiting.seq != 0 {
 			m.asked, m.waiting = m.waiting, renewalAt{}
 		}
-		if slices.Contains(k.voters, m.peer.ID) {
-			k.acts = append(k.acts, action{kind: actAsk, stream: m.stream, x: k.round.n, y: k.term})
+		k.round.open = k.round.open || m.asked.seq != 0
+	}
+	if !k.round.open {
+		return
+	}
+	k.round.n++
+	k.round.begun, k.round.wide = now, false
+	clear(k.round.yes)
+	k.question(len(k.voters) / 2) // with the leader itself a majority
+}
+
+// question asks the round of up to n other voters, those heard of last first.
+func (k *keeper) question(n int) {
+	k.pick = k.pick[:0]
+	for _, m := range k.here {
+		if m.peer.ID != k.self && m.round != k.round.n && k.votes(m.peer.ID) {
+			k.pick = append(k.pick, m)
 		}
+	}
+	k.round.wide = n >= len(k.pick)
+	slices.SortStableFunc(k.pick, func(a, b *member) int { return cmp.Compare(b.arrived, a.arrived) })
+	for _, m := range k.pick[:min(n, len(k.pick))] {
+		m.round = k.round.n
+		k.acts = append(k.acts, action{kind: actAsk, stream: m.stream, x: k.round.n, y: k.term})
 	}
 }
 
-// patience is how long a round may last before it is asked anew, window how long renewals wait for the other nodes' to share a round.
+// patience is how long a round may last before it is asked anew, window how long renewals wait for the other nodes' to be
+// answered with them, and a round for the few it asked before it asks all.
 func (k *keeper) patience() time.Duration { return 2 * k.renew }
 func (k *keeper) window() time.Duration   { return k.renew / 4 }
 
@@ -449,10 +507,13 @@ func (k *keeper) window() time.Duration   { return k.renew / 4 }
 func (k *keeper) deadline() boottime.Time {
 	next := k.leaseDue
 	if k.round.open {
-		return min(next, k.round.begun.Add(k.patience()))
+		next = min(next, k.round.begun.Add(k.patience()))
+		if !k.round.wide {
+			next = min(next, k.round.begun.Add(k.window()))
+		}
 	}
 	for _, m := range k.here {
-		if m.waiting.seq != 0 {
+		if m.waiting.seq != 0 && (!k.round.open || k.sure(m, m.waiting, nil)) {
 			next = min(next, m.waiting.at.Add(k.window()))
 		}
 	}

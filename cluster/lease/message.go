@@ -85,11 +85,12 @@ func (d *decoder) candidacy() Candidacy {
 	return c
 }
 
-func appendFull(b []byte, seq, gen uint64, all []*own) []byte {
+func appendFull(b []byte, seq, gen, term uint64, all []*own) []byte {
 	start := len(b)
 	b = beginFrame(b, frameFull)
 	b = binary.AppendUvarint(b, seq)
 	b = binary.AppendUvarint(b, gen)
+	b = binary.AppendUvarint(b, term)
 	b = binary.AppendUvarint(b, uint64(len(all)))
 	for _, o := range all {
 		b = appendString(b, o.instance)
@@ -101,9 +102,9 @@ func appendFull(b []byte, seq, gen uint64, all []*own) []byte {
 	return endFrame(b, start)
 }
 
-func decodeFull(body []byte) (seq, gen uint64, all []standing, err error) {
+func decodeFull(body []byte) (seq, gen, term uint64, all []standing, err error) {
 	d := decoder{b: body}
-	seq, gen = d.uvarint(), d.uvarint()
+	seq, gen, term = d.uvarint(), d.uvarint(), d.uvarint()
 	n := d.count(maxCandidacies, 7)
 	all = make([]standing, 0, n)
 	for range n {
@@ -115,13 +116,27 @@ func decodeFull(body []byte) (seq, gen uint64, all []standing, err error) {
 		all = append(all, s)
 	}
 	if err := d.end(); err != nil {
-		return 0, 0, nil, fmt.Errorf("full: %w", err)
+		return 0, 0, 0, nil, fmt.Errorf("full: %w", err)
 	}
-	return seq, gen, all, nil
+	return seq, gen, term, all, nil
 }
 
-// appendPair appends a frame whose body is two numbers: renew (number, generation), answer (number, view), ask and confirm
-// (round, term).
+func appendRenew(b []byte, seq, gen, term uint64) []byte {
+	start := len(b)
+	b = beginFrame(b, frameRenew)
+	b = binary.AppendUvarint(b, seq)
+	b = binary.AppendUvarint(b, gen)
+	b = binary.AppendUvarint(b, term)
+	return endFrame(b, start)
+}
+
+func decodeRenew(body []byte) (seq, gen, term uint64, err error) {
+	d := decoder{b: body}
+	seq, gen, term = d.uvarint(), d.uvarint(), d.uvarint()
+	return seq, gen, term, d.end()
+}
+
+// appendPair appends a frame whose body is two numbers: answer (number, view), ask and confirm (round, term).
 func appendPair(b []byte, kind byte, x, y uint64) []byte {
 	start := len(b)
 	b = beginFrame(b, kind)

@@ -105,6 +105,7 @@ func (s *Service) turn() time.Duration {
 	s.armed = now.Add(time.Second)
 	if s.k != nil {
 		if !now.Before(s.k.deadline()) {
+			s.k.said(s.conf.Log.Term())
 			s.k.tick(now)
 			s.act()
 		}
@@ -143,6 +144,7 @@ func (s *Service) lead(l Leadership, now boottime.Time) {
 		s.k.join(id, st.hello, now)
 		st.send(func(b []byte) []byte { return endFrame(beginFrame(b, frameResend), len(b)) })
 	}
+	s.k.said(s.conf.Log.Term())
 	s.k.tick(now)
 	s.act()
 }
@@ -345,34 +347,24 @@ func (s *Service) read(st *stream, r *frameReader) error {
 // take takes one frame from a node.
 func (s *Service) take(st *stream, kind byte, body []byte) error {
 	switch kind {
-	case frameRenew, frameConfirm:
-		x, y, err := decodePair(body)
+	case frameRenew:
+		seq, gen, term, err := decodeRenew(body)
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.k == nil {
-			return nil
+		s.keep(func(k *keeper, now boottime.Time) { k.renewed(st.id, seq, gen, term, now) })
+	case frameConfirm:
+		round, term, err := decodePair(body)
+		if err != nil {
+			return err
 		}
-		if kind == frameRenew {
-			s.k.renewed(st.id, x, y, boottime.Now())
-		} else {
-			s.k.confirm(st.id, x, y, boottime.Now())
-		}
-		s.act()
+		s.keep(func(k *keeper, now boottime.Time) { k.confirm(st.id, round, term, now) })
 	case frameFull:
-		seq, gen, all, err := decodeFull(body)
+		seq, gen, term, all, err := decodeFull(body)
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.k == nil {
-			return nil
-		}
-		s.k.full(st.id, seq, gen, all, boottime.Now())
-		s.act()
+		s.keep(func(k *keeper, now boottime.Time) { k.full(st.id, seq, gen, term, all, now) })
 	case frameWords:
 		words, err := decodeWords(body)
 		if err != nil {
@@ -383,6 +375,18 @@ func (s *Service) take(st *stream, kind byte, body []byte) error {
 		return fmt.Errorf("frame of kind %d from a node: %w", kind, ErrProtocol)
 	}
 	return nil
+}
+
+// keep lets the keeper, if this node leads, take what just came. Its own term is read after that came.
+func (s *Service) keep(take func(k *keeper, now boottime.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.k == nil {
+		return
+	}
+	s.k.said(s.conf.Log.Term())
+	take(s.k, boottime.Now())
+	s.act()
 }
 
 // hear takes guards' words: the leader uses them, others hand them on or, if it is the leader that died, stand for election.

@@ -323,6 +323,7 @@ func (n *simNode) agentTick() {
 	}
 	n.speak()
 	if n.k != nil && !now.Before(n.k.deadline()) {
+		n.k.said(n.term)
 		n.k.tick(now)
 		n.act()
 	}
@@ -354,20 +355,22 @@ func (n *simNode) dial(to *simNode) {
 
 func (n *simNode) renew() {
 	l := n.link
-	frame := n.h.renewal(nil, n.clock())
+	frame := n.h.renewal(nil, n.clock(), n.term)
 	kind, body := frame[3], frame[4:]
 	n.send(l, func(s *simNode) {
 		if s.k == nil {
 			return
 		}
 		if kind == frameRenew {
-			seq, gen, err := decodePair(body)
+			seq, gen, term, err := decodeRenew(body)
 			n.w.must(err)
-			s.k.renewed(l.id, seq, gen, s.clock())
+			s.k.said(s.term)
+			s.k.renewed(l.id, seq, gen, term, s.clock())
 		} else {
-			seq, gen, all, err := decodeFull(body)
+			seq, gen, term, all, err := decodeFull(body)
 			n.w.must(err)
-			s.k.full(l.id, seq, gen, all, s.clock())
+			s.k.said(s.term)
+			s.k.full(l.id, seq, gen, term, all, s.clock())
 		}
 		s.act()
 	})
@@ -552,6 +555,7 @@ func (n *simNode) act() {
 				term := c.term
 				c.send(l, func(s *simNode) {
 					if s.k != nil {
+						s.k.said(s.term)
 						s.k.confirm(l.id, a.x, term, s.clock())
 						s.act()
 					}
@@ -688,6 +692,7 @@ func (n *simNode) apply() {
 			n.send(l, func(c *simNode) { c.h.resend(c.clock()) })
 		}
 	}
+	n.k.said(n.term)
 	n.k.tick(n.clock())
 	n.act()
 }

@@ -369,6 +369,7 @@ func TestReload(t *testing.T) {
 func TestKilled(t *testing.T) {
 	s := newSegment(t)
 	s.Must(s.a.AddAddr("eth0", vip+"/24")) // of a former life
+	s.owner(t, s.a)                        // the watch has seen it, so that what follows is not taken for it
 	p, _ := start(t, s.Test, s.a, config(100))
 	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
 		t.Fatal(err)
