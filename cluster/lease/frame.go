@@ -105,16 +105,6 @@ func (r *frameReader) room(n int) {
 	}
 }
 
-// buffered says whether a whole frame is there already.
-func (r *frameReader) buffered() bool {
-	have := r.end - r.begin
-	if have < frameHead {
-		return false
-	}
-	h := r.buf[r.begin:]
-	return have >= (int(h[0])<<16|int(h[1])<<8|int(h[2]))+frameHead-1
-}
-
 func appendWords(b []byte, words []Word) []byte {
 	start := len(b)
 	b = beginFrame(b, frameWords)

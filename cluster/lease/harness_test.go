@@ -56,7 +56,6 @@ type testNode struct {
 	verdicts chan Verdict
 
 	mu    sync.Mutex
-	conns []*stallConn
 	stall bool
 }
 
