@@ -3,7 +3,9 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -38,7 +40,7 @@ func (c *Config) defaults() error {
 	c.RPCPort, c.GossipPort = max(c.RPCPort, 0), max(c.GossipPort, 0)
 	or(&c.HeartbeatTimeout, 200*time.Millisecond)
 	or(&c.ElectionTimeout, 200*time.Millisecond)
-	or(&c.LeaderLease, 150*time.Millisecond)
+	or(&c.LeaderLease, 200*time.Millisecond)
 	or(&c.SnapshotInterval, 2*time.Minute)
 	or(&c.SnapshotLogs, 8192)
 	or(&c.LeaseTTL, 250*time.Millisecond)
@@ -60,13 +62,50 @@ func (c *Config) addresses() error {
 	if !c.Advertise.IsUnspecified() {
 		return nil
 	}
-	text, err := sockaddr.GetPrivateIP()
-	if err != nil {
+	mine, err := c.reachable()
+	switch {
+	case err != nil:
 		return fmt.Errorf("look for an address to advertise: %w", err)
+	case mine.IsValid():
+		c.Advertise = mine
+	case c.BootstrapExpect > 1 || len(c.RetryJoin) > 0:
+		return errors.New("no address to advertise to the cluster: is the network up? Set bind to the address that the other nodes reach")
+	default: // alone, nobody has to find this node
+		c.Advertise = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if c.Bind.Is6() {
+			c.Advertise = netip.IPv6Loopback()
+		}
 	}
-	if text == "" {
-		return errors.New("no private address to advertise to the cluster: set bind to the address that the other nodes reach")
+	return nil
+}
+
+// reachable is the address that others find this node at: one that Bind listens on (0.0.0.0 hears no IPv6), a private
+// one of the interface with the default route if there is, else a private one, else any. Invalid: there is none.
+func (c *Config) reachable() (netip.Addr, error) {
+	var best netip.Addr
+	offer := func(a netip.Addr) {
+		fits := a.IsGlobalUnicast() && (c.Bind.Is6() || a.Is4())
+		if fits && (!best.IsValid() || a.IsPrivate() && !best.IsPrivate()) {
+			best = a
+		}
 	}
-	c.Advertise, err = netip.ParseAddr(text)
-	return err
+	routed, err := sockaddr.GetPrivateIPs()
+	if err != nil {
+		return best, err
+	}
+	for text := range strings.FieldsSeq(routed) {
+		if a, err := netip.ParseAddr(text); err == nil {
+			offer(a.Unmap())
+		}
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return best, err
+	}
+	for _, n := range all {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			offer(p.Addr().Unmap())
+		}
+	}
+	return best, nil
 }

@@ -137,11 +137,14 @@ func (l *leaf) fail(c *call, err error) int {
 	}
 	text := err.Error()
 	if errors.Is(err, errUsage) {
-		text = strings.TrimPrefix(text, "usage: ") + "\nUsage: reeve " + l.name + " " + l.args + " (-h tells more)"
+		text = strings.TrimPrefix(text, "usage: ") + "\nUsage: " + l.usage() + " (-h tells more)"
 	}
 	fmt.Fprintf(c.errOut, "reeve %s: %s\n", l.name, text)
 	return 1
 }
+
+// usage is the line that shows how to type it.
+func (l *leaf) usage() string { return strings.TrimSpace("reeve " + l.name + " " + l.args) }
 
 // Synopsis implements cli.Command.
 func (l *leaf) Synopsis() string { return l.short }
@@ -149,7 +152,7 @@ func (l *leaf) Synopsis() string { return l.short }
 // Help implements cli.Command.
 func (l *leaf) Help() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage: reeve %s %s\n\n%s", l.name, l.args, indent(wrap(l.long, 76), "  "))
+	fmt.Fprintf(&b, "Usage: %s\n\n%s", l.usage(), indent(wrap(l.long, 76), "  "))
 	var c call
 	var format string
 	fs := l.flagSet(&c, &format)
