@@ -41,7 +41,7 @@ type Config struct {
 
 	HeartbeatTimeout time.Duration // Raft; default 200 ms
 	ElectionTimeout  time.Duration // Raft; default 200 ms
-	LeaderLease      time.Duration // Raft: a leader without a majority steps down after; default 150 ms
+	LeaderLease      time.Duration // Raft: a leader without a majority steps down after; default 200 ms
 	SnapshotInterval time.Duration // Raft: how often the size of the log is looked at; default 2 min
 	SnapshotLogs     uint64        // Raft: entries since the last snapshot that call for one; default 8192
 

@@ -34,6 +34,7 @@ type Client struct {
 	verdicts chan Verdict
 	box      *mailbox
 	wake     chan struct{} // capacity 1: the loop has to look again
+	timer    *time.Timer   // when it looks at the latest
 	dropped  atomic.Uint64
 
 	mu     sync.Mutex
@@ -66,7 +67,8 @@ func New(conf Config) (*Client, *Service, error) {
 	now := boottime.Now()
 	c := &Client{
 		conf: conf, log: conf.Logger, verdicts: make(chan Verdict), box: newMailbox(), wake: make(chan struct{}, 1),
-		h: newHolder(conf.Node, binary.BigEndian.Uint64(life)|1, conf.TTL, conf.Renew, now),
+		timer: time.NewTimer(0),
+		h:     newHolder(conf.Node, binary.BigEndian.Uint64(life)|1, conf.TTL, conf.Renew, now),
 	}
 	s := newService(conf, c)
 	c.service = s
@@ -96,13 +98,11 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop sends renewals and looks at what runs out.
 func (c *Client) loop(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer c.timer.Stop()
 	for {
 		now := boottime.Now()
 		c.mu.Lock()
 		c.h.expire(now)
-		next := c.h.deadline()
 		if c.up != nil {
 			if now.Sub(c.heard) > 2*c.conf.TTL {
 				c.up.abort() // its TCP may be dead without knowing; a new one finds a healed link faster
@@ -113,18 +113,27 @@ func (c *Client) loop(ctx context.Context) {
 					return c.h.renewal(b, now, c.conf.Log.Term())
 				})
 			}
-			next = min(next, max(c.h.due, now.Add(time.Millisecond)))
 		}
 		c.flush()
+		c.arm(now)
 		c.mu.Unlock()
-		timer.Reset(min(next.Sub(now), c.conf.TTL))
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
-		case <-timer.C:
+		case <-c.timer.C:
 		}
 	}
+}
+
+// arm sets the loop's timer; c.mu is held. An answer, which puts the next renewal off by a little, does it too: the loop
+// would else wake for nothing each time.
+func (c *Client) arm(now boottime.Time) {
+	next := c.h.deadline()
+	if c.up != nil {
+		next = min(next, max(c.h.due, now.Add(time.Millisecond)))
+	}
+	c.timer.Reset(min(next.Sub(now), c.conf.TTL))
 }
 
 // flush hands the verdicts over; c.mu is held, so that they keep their order.
@@ -313,12 +322,9 @@ func (c *Client) frame(kind byte, body []byte) error {
 		defer c.mu.Unlock()
 		now := boottime.Now()
 		c.heard = now
-		due, limit := c.h.due, c.h.deadline()
 		c.h.answered(seq, gen, now)
 		c.flush()
-		if c.h.due < due || c.h.deadline() < limit {
-			c.nudge()
-		}
+		c.arm(now)
 	case frameView:
 		v, err := decodeView(body)
 		if err != nil {

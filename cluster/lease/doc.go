@@ -11,11 +11,16 @@
 //	Service  drives the Keeper while this node leads, and takes the guards' words on every node
 //
 // Why two nodes never hold one lease. Let a holder have sent a renewal at s and the leader of term T have received it at
-// a >= s. The leader answers only after a majority of the voters, asked after a, said that their term is still T. A
-// later leader needs votes of a majority, one of whom said so before it voted: that leader was elected after a. It
-// waits TTL + margin from its election before it moves a lease it has not answered for, so it moves it after s + TTL, when
-// the holder has stopped: a holder counts from s. The leader of T itself moves a lease no sooner than TTL + margin
-// after the arrival of the last renewal it answered. The margin pays for clocks that run at different rates.
+// a >= s. The leader answers only when a majority of the voters said, after s, that their term is still T. A later leader
+// needs votes of a majority, one of whom said so before it voted: that leader was elected after s. It waits TTL + margin
+// from its election before it moves a lease it has not answered for, so it moves it after s + TTL, when the holder has
+// stopped: a holder counts from s. The leader of T itself moves a lease no sooner than TTL + margin after the arrival
+// of the last renewal it answered. The margin pays for clocks that run at different rates.
+//
+// Who says so after s: the sender, for a renewal carries its term, read after the moment s was taken; the leader, which
+// reads its own after the renewal came; and, where these two are no majority, as many other voters as one needs, asked
+// after a. So among three voters a follower's renewal is answered at once, and only the leader's own makes it ask one
+// follower. Who does not answer soon costs no time but the leader's: then all are asked.
 //
 // The leader asks the voters for their term over the same streams that carry the renewals, not by hashicorp/raft's
 // VerifyLeader: there an answer to a heartbeat that was already under way counts for a round that began after it, so a

@@ -26,7 +26,11 @@ type TCP struct{ Local netip.Addr }
 func (TCP) Listen(ctx context.Context, addr string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: control}
 	lc.SetMultipathTCP(false)
-	return lc.Listen(ctx, "tcp", addr)
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return directListener{ln}, nil
 }
 
 // Dial implements Network.
@@ -36,7 +40,11 @@ func (t TCP) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if t.Local.IsValid() && !t.Local.IsUnspecified() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.Local, 0))
 	}
-	return d.DialContext(ctx, "tcp", addr)
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return newDirect(c)
 }
 
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}

@@ -64,13 +64,13 @@ func Open(o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{o: o, close: st.close, state: o.State, nudge: make(chan committed, 1)}
-	n.trans = newTransport(o.Layer, o.Addrs, o.Heartbeat/4, log)
+	n.trans = newTransport(o.Layer, o.Addrs, o.Heartbeat/3, log)
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(o.Dir.ID)
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = o.Heartbeat, o.Election, o.LeaderLease
 	conf.SnapshotInterval, conf.SnapshotThreshold = o.SnapshotInterval, o.SnapshotLogs
 	conf.TrailingLogs = o.SnapshotLogs + o.SnapshotLogs/4
-	conf.CommitTimeout = 3 * o.Heartbeat / 4 // see nudge.go: followers learn of commits at once
+	conf.CommitTimeout = 3 * o.Heartbeat / 2 // see nudge.go: followers learn of commits at once
 	conf.Logger = log
 	conf.ShutdownOnRemove = false // a node taken out by mistake is taken in again when gossip sees it
 	conf.NoLegacyTelemetry = true

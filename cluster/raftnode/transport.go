@@ -68,7 +68,7 @@ func (t *transport) forward() {
 }
 
 // AppendEntries implements raft.Transport. Raft sends a heartbeat each tenth to fifth of its timeout, which is most of what
-// an idle cluster costs; four in a timeout do. The first to a peer, after an election, goes at once.
+// an idle cluster costs; three in a timeout do. The first to a peer, after an election, goes at once.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if args.PrevLogEntry == 0 && len(args.Entries) == 0 && args.LeaderCommitIndex == 0 && !t.pace(id, args.Term) {
 		return errTransportClosed
