@@ -43,6 +43,8 @@ type Engine struct {
 	maxConn    atomic.Int64
 	draining   atomic.Bool
 
+	rest rest
+
 	pages sync.WaitGroup // statistics pages being made
 
 	mu      sync.Mutex
@@ -74,7 +76,7 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[netip.AddrPort]*group{}}
+		groups: map[netip.AddrPort]*group{}, rest: rest{wake: make(chan struct{}, 1)}}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
 		e.log = hclog.NewNullLogger()
@@ -120,7 +122,8 @@ func (e *Engine) makeLoops(nbThread int) error {
 }
 
 // Run serves until ctx ends or Drain has finished, closes every connection and returns when all goroutines ended. An
-// Engine runs once. It raises GOMAXPROCS where loops would leave nothing to the other goroutines.
+// Engine runs once. It raises GOMAXPROCS where loops would leave nothing to the other goroutines, and lowers it while no
+// loop has anything to do.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -135,9 +138,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.state, e.cancel = running, cancel
 	loops := e.loops
-	if runtime.GOMAXPROCS(0) < len(loops)+1 {
-		runtime.GOMAXPROCS(len(loops) + 1)
-	}
+	most := max(runtime.GOMAXPROCS(0), len(loops)+1)
+	runtime.GOMAXPROCS(most)
 	var lines, work sync.WaitGroup
 	logCtx, stopLog := context.WithCancel(context.Background())
 	lines.Go(func() { e.writer.Run(logCtx) })
@@ -146,6 +148,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	work.Go(func() { e.resolveAgain(ctx) })
+	work.Go(func() { e.rest.run(ctx, most) })
 	work.Wait()
 	e.mu.Lock()
 	e.state = ended

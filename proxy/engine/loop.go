@@ -163,6 +163,7 @@ func (l *loop) dispatch(ev *unix.EpollEvent) {
 		l.readMail()
 		return
 	}
+	l.e.rest.stir()
 	if int(ev.Fd) < len(l.accepts) {
 		if a := l.accepts[ev.Fd]; a != nil {
 			l.accept(a)
