@@ -26,7 +26,8 @@ func (a *arbiter) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case v, ok := <-a.leases.Verdicts():
-			if !ok {
+			if !ok { // the cluster's room ended, and says why
+				<-ctx.Done()
 				return nil
 			}
 			if v.Kind == lease.NoQuorum {

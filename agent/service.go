@@ -144,7 +144,8 @@ func load(r api.ConfigRequest) (config.Document, source.Problems) {
 func (a *Agent) inForce() (config.Document, uint64, error) {
 	v, ok := a.cluster.Config()
 	if !ok {
-		return config.Document{}, 0, nil
+		empty, _, ps := config.Load(nil) // with the defaults that any file would have had
+		return empty, 0, ps.Err()
 	}
 	d, err := decode(v.Payload)
 	return d, v.Version, err

@@ -1,10 +1,12 @@
 package command
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/config"
@@ -103,7 +105,7 @@ func planLeaf() *leaf {
 	format := new(string)
 	return &leaf{
 		name: "plan", args: "[options] FILE...", short: "Say what apply would change", client: true, format: true,
-		long: filesText + "\nEvery live node is asked whether it could run the result. Nothing is changed.",
+		long: filesText + "\nEvery live node is asked whether it could run the result. Nothing is changed. Exits 0 when `reeve apply` would accept it, else 1.",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
 		},
@@ -120,11 +122,17 @@ func planLeaf() *leaf {
 			if err != nil {
 				return err
 			}
-			return c.print(p, func(w io.Writer) {
+			if err := c.print(p, func(w io.Writer) {
 				printProblems(c.errOut, p.Problems)
 				printChanges(w, p.Changes)
 				fmt.Fprintf(w, "%s against version %d. Nothing was changed.\n", count(len(p.Changes), "difference"), p.Base)
-			})
+			}); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(p.Problems, func(q api.Problem) bool { return q.Severity == source.Error.String() }) {
+				return errors.New("a node can't run this: apply would be refused")
+			}
+			return nil
 		},
 	}
 }

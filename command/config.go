@@ -63,7 +63,7 @@ func configHistoryLeaf() *leaf {
 					rows = append(rows, []string{mark, v.Time.Local().Format(time.DateTime), v.Author, v.Summary, v.Digest})
 				}
 				if len(rows) == 0 {
-					fmt.Fprintln(w, "No version is kept: the agent runs its own files.")
+					fmt.Fprintln(w, "No version is kept: nothing was applied yet, or the agent stands alone and runs its own files.")
 					return
 				}
 				table(w, []string{"Version", "Time", "Author", "Summary", "Digest"}, rows)

@@ -289,6 +289,13 @@ func text(v reflect.Value) string {
 			parts = append(parts, text(v.Index(i)))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case reflect.Map:
+		var parts []string
+		for _, k := range v.MapKeys() {
+			parts = append(parts, k.String()+" "+text(v.MapIndex(k)))
+		}
+		slices.Sort(parts)
+		return strings.Join(parts, ", ")
 	case reflect.Struct:
 		var parts []string
 		for i := range v.NumField() {

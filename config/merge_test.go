@@ -204,3 +204,25 @@ func TestEveryFieldExists(t *testing.T) {
 		}
 	}
 }
+
+func TestDiffPrintsWhatANodeHasOtherwise(t *testing.T) {
+	const web = "frontend \"web\" {\n bind = [\"127.0.0.2:80\"]\n mode = \"tcp\"\n default_backend = \"app\"\n}\nbackend \"app\" {\n mode = \"tcp\"\n}\n"
+	a, _, ps := Load([]File{{Name: "a.hcl", Content: []byte(web)}})
+	b, _, more := Load([]File{{Name: "b.hcl", Content: []byte(web + "node \"lb2\" {\n frontend \"web\" {\n  bind = [\"127.0.0.3:80\"]\n }\n}\n")}})
+	if ps.HasErrors() || more.HasErrors() {
+		t.Fatal(ps, more)
+	}
+	got := Diff(a, b)
+	if len(got) != 1 || got[0].Path != "node lb2" || !strings.Contains(got[0].New, "frontend web bind") || strings.ContainsAny(got[0].New, "{}") || strings.Contains(got[0].New, "b.hcl") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A first configuration is compared with what a node without one has: defaults are no difference.
+func TestDiffWithNothing(t *testing.T) {
+	empty, _, ps := Load(nil)
+	b, _, more := Load([]File{{Name: "b.hcl", Content: []byte("backend \"app\" {\n mode = \"tcp\"\n}\n")}})
+	if got := Diff(empty, b); len(got) != 1 || got[0].Path != "backend app" || ps.HasErrors() || more.HasErrors() {
+		t.Errorf("%+v %v %v", got, ps, more)
+	}
+}
