@@ -362,6 +362,9 @@ func (s *session) answerDone() http1.Fault {
 		t.res = newBody(byClose, 0)
 		t.closing, t.serverKeep = true, false
 	}
+	if s.leaving() {
+		t.closing = true
+	}
 	if !t.sent && !tunnel {
 		t.closing = true // an answer before the request's end: what is left of it has no taker
 	}

@@ -197,9 +197,10 @@ func TestPortHeldByAnother(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	release := make(chan struct{})
+	arrived, release := make(chan struct{}), make(chan struct{})
 	h := handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
+			close(arrived)
 			<-release
 		}
 		io.WriteString(w, "ok")
@@ -222,9 +223,7 @@ func TestDrain(t *testing.T) {
 		resp, body := s.get("/slow")
 		slow <- answer{resp, body}
 	}()
-	for r, _ := s.e.Stats().Find("be", "a"); r.SCur == 0; r, _ = s.e.Stats().Find("be", "a") {
-		time.Sleep(time.Millisecond)
-	}
+	<-arrived
 	drained := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -284,5 +283,34 @@ func TestMuteBehindDeferredAccept(t *testing.T) {
 	out := s.raw("")
 	if took := time.Since(begin); !strings.HasPrefix(out, "HTTP/1.1 408 ") || took < 1300*time.Millisecond || took > 2200*time.Millisecond {
 		t.Errorf("%q after %v", out, took)
+	}
+}
+
+// TestBindsOfBothFamilies: [::]:port takes IPv6 alone, as HAProxy has it without v4v6, so that a second bind may have the
+// IPv4 side.
+func TestBindsOfBothFamilies(t *testing.T) {
+	_, a := named(t, "a")
+	_, b := named(t, "b")
+	var port uint16
+	s := start(t, proxy.HTTP, []proxy.Server{a}, func(c *proxy.Config) {
+		port = freePort(t, "::1").Port()
+		c.Frontends[0].Binds = []proxy.Bind{{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), port)}}
+		four := c.Frontends[0]
+		four.Name, four.DefaultBackend = "four", "four"
+		four.Binds = []proxy.Bind{{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port)}}
+		c.Frontends = append(c.Frontends, four)
+		other := c.Backends[0]
+		other.Name, other.Servers = "four", []proxy.Server{b}
+		c.Backends = append(c.Backends, other)
+	})
+	for host, want := range map[string]string{"127.0.0.1": "b", "[::1]": "a"} {
+		s.addr = fmt.Sprintf("%s:%d", host, port)
+		if _, body := s.get("/"); body != want {
+			t.Errorf("%s: %q answered, want %q", host, body, want)
+		}
+	}
+	row, _ := s.e.Stats().Find("fe", "FRONTEND")
+	if row.ConnTot != 1 {
+		t.Errorf("the bind on [::] took %d connections, want that of ::1 alone", row.ConnTot)
 	}
 }
