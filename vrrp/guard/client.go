@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -264,5 +263,5 @@ func (c *Client) send() bool {
 }
 
 func (c *Client) sendTo(fd uintptr) {
-	c.fail = unix.Sendto(int(fd), c.buf, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	c.fail = transmit(int(fd), c.buf)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -63,6 +62,7 @@ type process struct {
 	log    hclog.Logger
 	keeper *keeper
 	sayer  *sayer
+	ear    *ear
 	timer  int
 	armed  boottime.Time // what the timer is set to; zero: not
 	buf    []byte
@@ -88,8 +88,12 @@ func newProcess(o ProcessOptions) (*process, error) {
 		return nil, fmt.Errorf("guard: timer: %w", err)
 	}
 	unix.CloseOnExec(o.FD)
+	ear, err := newEar(timer, o.FD)
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
 	return &process{
-		o: o, log: o.Logger, keeper: newKeeper(), sayer: newSayer(o), timer: timer, buf: make([]byte, messageMax),
+		o: o, ear: ear, log: o.Logger, keeper: newKeeper(), sayer: newSayer(o), timer: timer, buf: make([]byte, messageMax),
 	}, nil
 }
 
@@ -109,8 +113,6 @@ func tune() {
 }
 
 func (p *process) run() error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	if err := p.send(appendHello(p.out, os.Getpid())); err != nil {
 		return fmt.Errorf("guard: greet the agent: %w", err)
 	}
@@ -164,7 +166,7 @@ func (p *process) tell(r Released) {
 }
 
 func (p *process) send(b []byte) error {
-	return unix.Sendto(p.o.FD, b, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	return transmit(p.o.FD, b)
 }
 
 // arm sets the timer to the next deadline. A deadline that only moved away leaves it: it then goes off once for nothing,
@@ -182,21 +184,25 @@ func (p *process) arm() {
 
 // wait blocks until the timer goes off or the agent has said something, and takes that in.
 func (p *process) wait() {
-	fds := [2]unix.PollFd{{Fd: int32(p.timer), Events: unix.POLLIN}, {Fd: int32(p.o.FD), Events: unix.POLLIN}}
-	n := len(fds)
+	events, err := p.ear.wait()
+	if err != nil { // a guard that is deaf must not leave anything on
+		p.sayer.line(func() { p.log.Error("guard can't hear the agent any more", "error", err) })
+		p.keeper.end(boottime.Now(), true)
+		time.Sleep(retryEvery)
+		return
+	}
+	for _, ev := range events {
+		switch int(ev.Fd) {
+		case p.timer:
+			var ticks [8]byte
+			_, _ = unix.Read(p.timer, ticks[:])
+			p.armed = 0
+		case p.o.FD:
+			p.drain()
+		}
+	}
 	if p.keeper.ended {
-		n-- // the socket stays readable for ever
-	}
-	if _, err := unix.Poll(fds[:n], -1); err != nil {
-		return // EINTR: the loop comes back
-	}
-	if fds[0].Revents != 0 {
-		var ticks [8]byte
-		_, _ = unix.Read(p.timer, ticks[:])
-		p.armed = 0
-	}
-	if fds[1].Revents != 0 {
-		p.drain()
+		p.ear.drop(p.o.FD) // it stays readable for ever
 	}
 }
 
@@ -204,7 +210,7 @@ func (p *process) wait() {
 // not remove what was renewed meanwhile.
 func (p *process) drain() {
 	for range drainMax {
-		n, _, err := unix.Recvfrom(p.o.FD, p.buf, unix.MSG_DONTWAIT)
+		n, err := receive(p.o.FD, p.buf)
 		switch {
 		case err == unix.EAGAIN:
 			return
