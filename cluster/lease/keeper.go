@@ -55,6 +55,7 @@ type member struct {
 	// there; at once, if its own and the leader's are a majority.
 	waiting, asked, answered renewalAt
 
+	alone   bool   // its newest renewal needed no round
 	gone    bool   // its guard said that this life's agent is dead
 	gen     uint64 // of its candidacies
 	stands  bool   // a full has come on this stream
@@ -435,31 +436,29 @@ func (k *keeper) advance(now boottime.Time) {
 	k.leaseDue = k.nextLease(now)
 }
 
-// ask answers, when the nodes' renewals have gathered, those that need nobody else's word, and begins a round for the rest.
+// ask answers the renewals that need nobody else's word, and begins a round for the others once they have gathered.
 func (k *keeper) ask(now boottime.Time) {
 	again := k.round.open && now.Sub(k.round.begun) >= k.patience()
 	first, all, any := boottime.Time(1<<63-1), true, again
 	for _, m := range k.here {
-		any = any || m.asked.seq != 0 && !k.round.open
-		switch {
-		case m.waiting.seq != 0:
-			any, first = true, min(first, m.waiting.at)
-		case m.stands && m.asked.seq == 0 && now.Sub(m.arrived) < k.ttl:
-			all = false
-		}
-	}
-	if any && (all || again || k.urgent || now.Sub(first) >= k.window()) {
-		for _, m := range k.here {
-			if m.waiting.seq != 0 && k.sure(m, m.waiting, nil) {
+		if m.waiting.seq != 0 {
+			if m.alone = k.sure(m, m.waiting, nil); m.alone {
 				m.answered, m.waiting, m.asked = m.waiting, renewalAt{}, renewalAt{}
 				k.answer(m)
 			}
 		}
-		if again || !k.round.open {
-			k.begin(now)
+		any = any || m.asked.seq != 0 && !k.round.open
+		switch {
+		case m.waiting.seq != 0:
+			any, first = true, min(first, m.waiting.at)
+		case m.stands && !m.alone && m.asked.seq == 0 && now.Sub(m.arrived) < k.ttl:
+			all = false
 		}
 	}
-	if k.round.open && !k.round.wide && now.Sub(k.round.begun) >= k.window() {
+	switch {
+	case again, !k.round.open && any && (all || k.urgent || now.Sub(first) >= k.window()):
+		k.begin(now)
+	case k.round.open && !k.round.wide && now.Sub(k.round.begun) >= k.window():
 		k.question(len(k.here))
 	}
 }
@@ -498,8 +497,8 @@ func (k *keeper) question(n int) {
 	}
 }
 
-// patience is how long a round may last before it is asked anew, window how long renewals wait for the other nodes' to be
-// answered with them, and a round for the few it asked before it asks all.
+// patience is how long a round may last before it is asked anew; window how long renewals wait for the other nodes' to share
+// one, and how long it waits for the few it asked: what comes then, a renewal at the latest, makes it ask all.
 func (k *keeper) patience() time.Duration { return 2 * k.renew }
 func (k *keeper) window() time.Duration   { return k.renew / 4 }
 
@@ -507,13 +506,10 @@ func (k *keeper) window() time.Duration   { return k.renew / 4 }
 func (k *keeper) deadline() boottime.Time {
 	next := k.leaseDue
 	if k.round.open {
-		next = min(next, k.round.begun.Add(k.patience()))
-		if !k.round.wide {
-			next = min(next, k.round.begun.Add(k.window()))
-		}
+		return min(next, k.round.begun.Add(k.patience()))
 	}
 	for _, m := range k.here {
-		if m.waiting.seq != 0 && (!k.round.open || k.sure(m, m.waiting, nil)) {
+		if m.waiting.seq != 0 {
 			next = min(next, m.waiting.at.Add(k.window()))
 		}
 	}
