@@ -236,12 +236,10 @@ func TestMalformed(t *testing.T) {
 // TestForgedZero is scenario 19.
 func TestForgedZero(t *testing.T) {
 	s := newSegment(t)
-	start(t, s.Test, s.a, config(50))
+	p, _ := start(t, s.Test, s.a, config(50))
+	s.Must(p.AwaitOutput(s.ctx, "Entering BACKUP STATE")) // its sockets are open by then
+	s.sendRaw(t, s.observer, 255, forged(t, 0))
 	begin := time.Now()
-	for time.Since(begin) < 500*time.Millisecond { // until it listens
-		s.sendRaw(t, s.observer, 255, forged(t, 0))
-	}
-	begin = time.Now()
 	s.owner(t, s.a)
 	took(t, "MASTER after priority 0", begin, 806*time.Millisecond)
 	c := s.capture(t, "ip.src", "frame.time_epoch")
