@@ -25,8 +25,9 @@ import (
 
 // Agent is one node. Make it with New, run it once with Run. Its other methods are safe for concurrent use while it runs.
 type Agent struct {
-	set Settings
-	log hclog.InterceptLogger
+	set   Settings
+	flags Settings // what set was before the node's files were laid under it
+	log   hclog.InterceptLogger
 
 	engine  *engine.Engine
 	probes  *probe.Runner
@@ -60,14 +61,13 @@ type running struct {
 // that is wrong, a line each.
 func New(s Settings, out io.Writer) (*Agent, error) {
 	doc, node, ps := loadFiles(s.Files)
+	flags := s
 	s.lay(node)
 	if err := errors.Join(ps.Err(), s.fill()); err != nil {
 		return nil, err
 	}
-	a := &Agent{set: s, log: newLogger(s, out), wanted: make(chan wanted, 1)}
-	for _, p := range ps {
-		a.log.Warn(p.Text, "at", p.Pos.String(), "hint", p.Hint)
-	}
+	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1)}
+	a.logProblems(ps)
 	a.files = doc
 	key, err := clusterKey(s, a.log)
 	if err != nil {

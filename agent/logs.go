@@ -3,8 +3,12 @@ package agent
 import (
 	"context"
 	"io"
+	"reflect"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/internal/source"
 )
 
 // newLogger makes the agent's logger. Sinks of `reeve monitor` hang on it at levels of their own.
@@ -15,6 +19,40 @@ func newLogger(s Settings, out io.Writer) hclog.InterceptLogger {
 		Output:     out,
 		JSONFormat: s.LogJSON,
 	})
+}
+
+// logProblems writes what is wrong with a configuration, a line each.
+func (a *Agent) logProblems(ps source.Problems) {
+	for _, p := range ps {
+		write := a.log.Warn
+		if p.Severity == source.Error {
+			write = a.log.Error
+		}
+		pairs := []any{"at", p.Pos.String()}
+		if p.Hint != "" {
+			pairs = append(pairs, "hint", p.Hint)
+		}
+		write(p.Text, pairs...)
+	}
+}
+
+// resettle takes the node's own settings from its files once more. The level of the log changes at once, whatever else
+// differs waits for the next start, and that is said.
+func (a *Agent) resettle(n config.Node) source.Problems {
+	var ps source.Problems
+	s := a.flags
+	s.lay(n)
+	if err := s.fill(); err != nil {
+		ps.Warnf(source.Pos{}, "what ran goes on", "the node's own settings: %v", err)
+		return ps
+	}
+	a.log.SetLevel(hclog.LevelFromString(s.LogLevel))
+	same := a.set
+	same.LogLevel = s.LogLevel
+	if !reflect.DeepEqual(s, same) {
+		ps.Warnf(source.Pos{}, "restart the agent", "settings of node %s other than log_level differ from those it was started with", a.set.Node)
+	}
+	return ps
 }
 
 // monitorBacklog is how many lines a slow reader may be behind; what is more is left out, and said.

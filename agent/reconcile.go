@@ -63,13 +63,7 @@ func (a *Agent) apply(w wanted) {
 	}
 	ps.Sort()
 	r := running{version: w.version, doc: node, whole: w.doc, applied: true, problems: ps}
-	for _, p := range ps {
-		if p.Severity == source.Error {
-			a.log.Error(p.Text, "at", p.Pos.String(), "hint", p.Hint)
-			continue
-		}
-		a.log.Warn(p.Text, "at", p.Pos.String(), "hint", p.Hint)
-	}
+	a.logProblems(ps)
 	if err := ps.Err(); err != nil {
 		r.problem = err.Error()
 	}

@@ -102,10 +102,11 @@ func (a *Agent) Leave() error {
 
 // Reload implements httpapi.Service: HUP over HTTP.
 func (a *Agent) Reload() (api.ReloadResponse, error) {
-	doc, _, ps := loadFiles(a.set.Files)
+	doc, node, ps := loadFiles(a.set.Files)
 	if ps.HasErrors() {
 		return api.ReloadResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the files have errors: what ran goes on", Problems: toAPI(ps, "")}
 	}
+	ps = append(ps, a.resettle(node)...)
 	a.mu.Lock()
 	a.files = doc
 	running := a.running

@@ -21,6 +21,27 @@ func (a *Agent) VIPs() []api.VIP {
 	for _, st := range a.speaker.Status() {
 		out = append(out, a.vip(st, leases))
 	}
+	return append(out, a.seen(leases)...)
+}
+
+// seen are the instances that a witness knows of: it holds none and stands for none.
+func (a *Agent) seen(leases lease.Status) []api.VIP {
+	var out []api.VIP
+	if !a.set.Witness {
+		return out
+	}
+	a.mu.Lock()
+	instances := a.running.doc.VRRP.Instances
+	a.mu.Unlock()
+	for _, in := range instances {
+		st := speaker.InstanceStatus{Instance: in.Name, Interface: in.Interface, Election: cmp.Or(in.Election, a.election()).String()}
+		for _, ad := range in.Addresses {
+			st.Addresses = append(st.Addresses, ad.Prefix)
+		}
+		v := a.vip(st, leases)
+		v.State = ""
+		out = append(out, v)
+	}
 	return out
 }
 
