@@ -58,11 +58,18 @@ func translate(v lease.Verdict) vrrp.Verdict {
 	return vrrp.Verdict{Instance: v.Instance, Kind: kinds[v.Kind], Epoch: v.Epoch, Expiry: v.Expiry, Holder: v.Holder, Voters: v.Voters}
 }
 
+// Stand implements vrrp.Arbiter.
 func (a *arbiter) Stand(instance string, c vrrp.Candidacy) {
 	a.leases.Stand(instance, lease.Candidacy{Priority: c.Priority, NoPreempt: c.NoPreempt, PreemptDelay: c.PreemptDelay, Ready: c.Ready, Holding: c.Holding})
 }
+
+// Withdraw implements vrrp.Arbiter.
 func (a *arbiter) Withdraw(instance string)               { a.leases.Withdraw(instance) }
+
+// Released implements vrrp.Arbiter.
 func (a *arbiter) Released(instance string, epoch uint64) { a.leases.Released(instance, epoch) }
+
+// Verdicts implements vrrp.Arbiter.
 func (a *arbiter) Verdicts() <-chan vrrp.Verdict          { return a.verdicts }
 
 var _ vrrp.Arbiter = (*arbiter)(nil)

@@ -85,6 +85,7 @@ func monitor(ctx context.Context, log hclog.InterceptLogger, level string, w io.
 // lineSink is an io.Writer that never blocks.
 type lineSink chan []byte
 
+// Write implements io.Writer.
 func (l lineSink) Write(p []byte) (int, error) {
 	select {
 	case l <- append([]byte(nil), p...):

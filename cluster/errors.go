@@ -45,6 +45,7 @@ type RefusedError struct {
 	Nodes []NodeProblems
 }
 
+// Error implements error.
 func (e *RefusedError) Error() string {
 	var b strings.Builder
 	for _, n := range e.Nodes {

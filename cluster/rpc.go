@@ -117,7 +117,10 @@ type remoteError struct {
 	is   error
 }
 
+// Error implements error.
 func (e *remoteError) Error() string { return e.text }
+
+// Unwrap gives errors.Is and errors.As the cause.
 func (e *remoteError) Unwrap() error { return e.is }
 
 // applyHere commits a command on this node, which must lead.

@@ -66,6 +66,7 @@ const (
 	StatusFailed
 )
 
+// String implements fmt.Stringer.
 func (s Status) String() string {
 	if s < StatusAlive || s > StatusFailed {
 		return "unknown"

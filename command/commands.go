@@ -34,8 +34,13 @@ var groups = map[string]string{
 // group is a word that needs another one after it.
 type group struct{ name, short string }
 
+// Synopsis implements cli.Command.
 func (g group) Synopsis() string { return g.short }
+
+// Help implements cli.Command.
 func (g group) Help() string     { return g.short + "." }
+
+// Run implements cli.Command.
 func (g group) Run(args []string) int {
 	if len(args) > 0 {
 		unknown(g.name + " " + args[0])

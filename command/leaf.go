@@ -273,5 +273,8 @@ var _ cli.Command = (*leaf)(nil)
 // listFlag is a flag that may be given several times.
 type listFlag []string
 
+// String implements flag.Value.
 func (l *listFlag) String() string     { return fmt.Sprint([]string(*l)) }
+
+// Set implements flag.Value.
 func (l *listFlag) Set(s string) error { *l = append(*l, s); return nil }

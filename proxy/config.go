@@ -45,11 +45,13 @@ type LogTarget struct {
 // Mode is what a proxy understands of the bytes it carries. The zero Mode is invalid; the readers fill in the default.
 type Mode int
 
+// The modes: bytes as they come, or requests and responses.
 const (
 	TCP Mode = iota + 1
 	HTTP
 )
 
+// String implements fmt.Stringer.
 func (m Mode) String() string {
 	switch m {
 	case TCP:
@@ -167,11 +169,13 @@ type Term struct {
 // Algorithm is the word after `balance`.
 type Algorithm int
 
+// The algorithms: in turn by weight, or by a hash of the client's address.
 const (
 	RoundRobin Algorithm = iota + 1
 	Source
 )
 
+// String implements fmt.Stringer.
 func (a Algorithm) String() string {
 	switch a {
 	case RoundRobin:

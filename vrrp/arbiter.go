@@ -48,6 +48,7 @@ const (
 	Quorum
 )
 
+// String implements fmt.Stringer.
 func (k VerdictKind) String() string {
 	if k < Granted || k > Quorum {
 		return "unknown"

@@ -62,10 +62,11 @@ const (
 	// ElectionAuto: cluster when the node is of a cluster, vrrp when it stands alone. The zero value, what files mean
 	// when they say nothing.
 	ElectionAuto Election = iota
-	ElectionVRRP
-	ElectionCluster
+	ElectionVRRP    // the routers themselves, as RFC 3768 says
+	ElectionCluster // the leader, by a lease
 )
 
+// String implements fmt.Stringer.
 func (e Election) String() string {
 	switch e {
 	case ElectionVRRP:
@@ -86,6 +87,7 @@ const (
 	QuorumLossVRRP
 )
 
+// String implements fmt.Stringer.
 func (q QuorumLoss) String() string {
 	switch q {
 	case QuorumLossRelease:
@@ -99,6 +101,7 @@ func (q QuorumLoss) String() string {
 // AuthType of VRRPv2 (RFC 2338 section 5.3.6; RFC 3768 keeps the field).
 type AuthType int
 
+// The types that are understood: none, and a password in the clear.
 const (
 	AuthNone AuthType = iota
 	AuthPass

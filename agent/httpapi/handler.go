@@ -177,6 +177,7 @@ type flushing struct {
 	rc *http.ResponseController
 }
 
+// Write implements io.Writer.
 func (f flushing) Write(p []byte) (int, error) {
 	n, err := f.Writer.Write(p)
 	if err == nil {

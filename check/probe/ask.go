@@ -32,6 +32,7 @@ const (
 // OK reports whether the outcome speaks for the server.
 func (s Status) OK() bool { return s == L4OK || s == L7OK }
 
+// String implements fmt.Stringer.
 func (s Status) String() string { return string(s) }
 
 // Outcome is what one probe saw.

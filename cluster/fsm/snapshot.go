@@ -85,6 +85,7 @@ type counting struct {
 	n int64
 }
 
+// Write implements io.Writer.
 func (c *counting) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)

@@ -25,6 +25,7 @@ const (
 	TypeLease Type = 3
 )
 
+// String implements fmt.Stringer.
 func (t Type) String() string {
 	switch t {
 	case TypeConfig:
@@ -61,6 +62,7 @@ type UnknownError struct {
 	Version uint8
 }
 
+// Error implements error.
 func (e *UnknownError) Error() string {
 	return fmt.Sprintf("log entry %d is a command (%v, version %d) of a newer program: upgrade this node", e.Index, e.Type, e.Version)
 }
@@ -71,6 +73,7 @@ type ConflictError struct {
 	Current uint64 // what is in force
 }
 
+// Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("made against version %d, but version %d is in force", e.Base, e.Current)
 }
@@ -128,6 +131,7 @@ const (
 	Reset
 )
 
+// String implements fmt.Stringer.
 func (k ChangeKind) String() string {
 	if k < Bound || k > Reset {
 		return "unknown"

@@ -18,6 +18,7 @@ type Error struct {
 	Code, Text string
 }
 
+// Error implements error.
 func (e *Error) Error() string { return e.Text }
 
 // The Mux's own codes start with a dot, so that they can't meet a user's.
@@ -249,6 +250,7 @@ type fast struct {
 	raw net.Conn
 }
 
+// Close implements io.Closer.
 func (f fast) Close() error { return f.raw.Close() }
 
 func (c *caller) read(w *wire) {

@@ -41,6 +41,7 @@ const (
 var typeNames = [...]string{"", "flag", "boolean", "number", "size", "time", "word", "one of", "IPv4 address", "line",
 	"words", "lines", "command", "block"}
 
+// String implements fmt.Stringer.
 func (t Type) String() string {
 	if t < 0 || int(t) >= len(typeNames) {
 		return "unknown"
@@ -61,6 +62,7 @@ const (
 
 var statusNames = [...]string{"supported", "accepted without effect", "deprecated alias", "not supported yet"}
 
+// String implements fmt.Stringer.
 func (s Status) String() string {
 	if s < 0 || int(s) >= len(statusNames) {
 		return "unknown"

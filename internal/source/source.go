@@ -48,6 +48,7 @@ const (
 	Warning
 )
 
+// String implements fmt.Stringer.
 func (s Severity) String() string {
 	switch s {
 	case Error:

@@ -22,6 +22,7 @@ const (
 	Fault
 )
 
+// String implements fmt.Stringer.
 func (s State) String() string {
 	if s < Init || s > Fault {
 		return "UNKNOWN"
@@ -49,6 +50,7 @@ const (
 	Timers                   // how many there are
 )
 
+// String implements fmt.Stringer.
 func (t Timer) String() string {
 	if t < 0 || t >= Timers {
 		return "unknown"
@@ -217,6 +219,7 @@ const (
 	PriorityChanged
 )
 
+// String implements fmt.Stringer.
 func (k ReportKind) String() string {
 	if k < DiscardedLower || k > PriorityChanged {
 		return "unknown"

@@ -225,6 +225,7 @@ type InstanceError struct {
 	Err      error
 }
 
+// Error implements error.
 func (e *InstanceError) Error() string { return e.Instance + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.

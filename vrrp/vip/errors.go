@@ -22,6 +22,7 @@ type LinkError struct {
 	Err error
 }
 
+// Error implements error.
 func (e *LinkError) Error() string { return fmt.Sprintf("interface %q: %v", e.Dev, e.Err) }
 
 // Unwrap returns the cause.
@@ -35,6 +36,7 @@ type AddressError struct {
 	Err     error
 }
 
+// Error implements error.
 func (e *AddressError) Error() string {
 	return fmt.Sprintf("%s %s on %s: %v", e.Op, e.Address, e.Dev, e.Err)
 }

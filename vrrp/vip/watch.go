@@ -28,6 +28,7 @@ const (
 	AddressGone
 )
 
+// String implements fmt.Stringer.
 func (k EventKind) String() string {
 	if k < LinkChanged || k > AddressGone {
 		return "unknown"
