@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/reeve-lb/reeve/proxy"
 )
@@ -84,5 +85,12 @@ func BenchmarkKeepAlive(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		exchangeOnce(b, c, req, buf)
+	}
+}
+
+// TestIdleConnectionIsSmall: what an idle client connection keeps besides the kernel's share is its session.
+func TestIdleConnectionIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(session{}); n > 320 {
+		t.Errorf("a session takes %d bytes, want 320 at most", n)
 	}
 }

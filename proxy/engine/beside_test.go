@@ -384,7 +384,17 @@ func (sc scenario) ask(t *testing.T, p party, seen *notes) []string {
 	for _, n := range seen.take() {
 		out = append(out, "server saw "+n)
 	}
-	return append(out, figures(p.csv())...)
+	out = append(out, figures(p.csv())...)
+	for { // one request costs one line
+		select {
+		case line := <-p.logs.lines:
+			if !strings.Contains(line, "]: backend '") {
+				t.Errorf("one line too many at %s: %s", p.addr, line)
+			}
+		default:
+			return out
+		}
+	}
 }
 
 // play is one connection.

@@ -37,16 +37,23 @@ func (s *session) idle() verdict {
 	return s.newRequest()
 }
 
-// freshFor is how long a new connection may take to say something when no more requests are wanted.
-const freshFor = time.Second
+// When no more requests are wanted a new connection may take freshFor to say something, and one that had an answer may
+// have sent the next request already until latelyFor after it.
+const (
+	freshFor  = time.Second
+	latelyFor = 100 * time.Millisecond
+)
 
-// depart ends a connection that idles when no more requests are wanted. A new one, whose request may be on its way, has
-// a moment yet.
+// depart ends a connection that idles when no more requests are wanted, but for one whose request may be on its way.
 func (s *session) depart() verdict {
+	limit := s.after(int64(freshFor))
 	if s.requests > 0 {
+		limit = s.clientAt + int64(latelyFor)
+	}
+	if limit <= s.l.now {
 		return s.end()
 	}
-	if limit := s.after(int64(freshFor)); s.due == 0 || s.due > limit {
+	if s.due == 0 || s.due > limit {
 		s.due = limit
 	}
 	return wait
