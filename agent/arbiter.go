@@ -64,12 +64,12 @@ func (a *arbiter) Stand(instance string, c vrrp.Candidacy) {
 }
 
 // Withdraw implements vrrp.Arbiter.
-func (a *arbiter) Withdraw(instance string)               { a.leases.Withdraw(instance) }
+func (a *arbiter) Withdraw(instance string) { a.leases.Withdraw(instance) }
 
 // Released implements vrrp.Arbiter.
 func (a *arbiter) Released(instance string, epoch uint64) { a.leases.Released(instance, epoch) }
 
 // Verdicts implements vrrp.Arbiter.
-func (a *arbiter) Verdicts() <-chan vrrp.Verdict          { return a.verdicts }
+func (a *arbiter) Verdicts() <-chan vrrp.Verdict { return a.verdicts }
 
 var _ vrrp.Arbiter = (*arbiter)(nil)

@@ -49,6 +49,15 @@ func TestReloadTakesTheLogLevel(t *testing.T) {
 	}
 }
 
+// Standard input is empty by now: taken for the configuration it would be the end of all frontends.
+func TestReloadRefusesStandardInput(t *testing.T) {
+	var out bytes.Buffer
+	a := settled(t, &out, Settings{Node: "lb1", DataDir: "/d", Files: []string{"-"}}, config.Node{})
+	if _, err := a.Reload(); err == nil || !strings.Contains(err.Error(), "standard input") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestProblemsInTheLog(t *testing.T) {
 	var out bytes.Buffer
 	a := settled(t, &out, Settings{Node: "lb1", DataDir: "/d"}, config.Node{})

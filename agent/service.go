@@ -102,6 +102,9 @@ func (a *Agent) Leave() error {
 
 // Reload implements httpapi.Service: HUP over HTTP.
 func (a *Agent) Reload() (api.ReloadResponse, error) {
+	if slices.Contains(a.set.Files, "-") {
+		return api.ReloadResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the configuration came from standard input, which can't be read again: what ran goes on"}
+	}
 	doc, node, ps := loadFiles(a.set.Files)
 	if ps.HasErrors() {
 		return api.ReloadResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the files have errors: what ran goes on", Problems: toAPI(ps, "")}

@@ -127,7 +127,7 @@ func (s *Settings) checkHTTP() error {
 	ip, err := netip.ParseAddr(host)
 	loopback := host == "localhost" || err == nil && ip.IsLoopback()
 	if !loopback && s.Token == "" {
-		return fmt.Errorf("-http-addr %s can be reached from other machines and no token guards it: set `token` in the agent's file, or keep it on 127.0.0.1", s.HTTPAddr)
+		return fmt.Errorf("-http-addr %s can be reached from other machines and no token guards it: set `http_token` in the agent's file, or keep it on 127.0.0.1", s.HTTPAddr)
 	}
 	return nil
 }

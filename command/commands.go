@@ -38,7 +38,7 @@ type group struct{ name, short string }
 func (g group) Synopsis() string { return g.short }
 
 // Help implements cli.Command.
-func (g group) Help() string     { return g.short + "." }
+func (g group) Help() string { return g.short + "." }
 
 // Run implements cli.Command.
 func (g group) Run(args []string) int {

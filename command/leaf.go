@@ -274,7 +274,7 @@ var _ cli.Command = (*leaf)(nil)
 type listFlag []string
 
 // String implements flag.Value.
-func (l *listFlag) String() string     { return fmt.Sprint([]string(*l)) }
+func (l *listFlag) String() string { return fmt.Sprint([]string(*l)) }
 
 // Set implements flag.Value.
 func (l *listFlag) Set(s string) error { *l = append(*l, s); return nil }

@@ -61,9 +61,9 @@ type Election int
 const (
 	// ElectionAuto: cluster when the node is of a cluster, vrrp when it stands alone. The zero value, what files mean
 	// when they say nothing.
-	ElectionAuto Election = iota
-	ElectionVRRP    // the routers themselves, as RFC 3768 says
-	ElectionCluster // the leader, by a lease
+	ElectionAuto    Election = iota
+	ElectionVRRP             // the routers themselves, as RFC 3768 says
+	ElectionCluster          // the leader, by a lease
 )
 
 // String implements fmt.Stringer.
@@ -82,9 +82,9 @@ type QuorumLoss int
 
 const (
 	// QuorumLossAuto: vrrp with one or two voters, release with three or more.
-	QuorumLossAuto QuorumLoss = iota
-	QuorumLossRelease
-	QuorumLossVRRP
+	QuorumLossAuto    QuorumLoss = iota
+	QuorumLossRelease            // nothing: the address stays off until a leader is back
+	QuorumLossVRRP               // it takes part in plain VRRP
 )
 
 // String implements fmt.Stringer.
