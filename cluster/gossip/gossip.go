@@ -136,7 +136,7 @@ func (g *Gossip) lan() (*memberlist.Config, error) {
 	c.SecretKey = g.o.Key
 	c.ProbeInterval, c.ProbeTimeout = 500*time.Millisecond, 250*time.Millisecond
 	c.SuspicionMult = 3
-	c.GossipInterval = 100 * time.Millisecond
+	c.GossipInterval = 200 * time.Millisecond
 	// A node that came back at another address is refused until its old one is known to be dead; it is heard again by the
 	// next exchange of the whole state.
 	c.PushPullInterval = 5 * time.Second

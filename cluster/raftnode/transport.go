@@ -20,10 +20,11 @@ type transport struct {
 	once sync.Once
 	wg   sync.WaitGroup
 
-	beat time.Duration // least time between two heartbeats to a peer
-	mu   sync.Mutex
-	term uint64
-	last map[raft.ServerID]time.Time
+	beat  time.Duration // the time between two heartbeats to a peer
+	begun time.Time
+	mu    sync.Mutex
+	term  uint64
+	last  map[raft.ServerID]time.Time
 }
 
 const ioTimeout = 2 * time.Second
@@ -40,7 +41,7 @@ func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, beat
 		}),
 		in:   make(chan raft.RPC),
 		done: make(chan struct{}),
-		beat: beat,
+		beat: beat, begun: time.Now(),
 		last: map[raft.ServerID]time.Time{},
 	}
 	t.wg.Add(1)
@@ -85,6 +86,7 @@ func (t *transport) pace(id raft.ServerID, term uint64) bool {
 	}
 	now := time.Now()
 	at := t.last[id].Add(t.beat)
+	at = at.Add(-(at.Sub(t.begun) % t.beat)) // the same moments for all peers: one waking serves them
 	if at.Before(now) {
 		at = now
 	}
