@@ -38,7 +38,8 @@ type Agent struct {
 	sticky  *sticky
 	ready   *readiness
 
-	wanted  chan wanted // capacity 1: only the newest wish counts
+	wanted  chan wanted   // capacity 1: only the newest wish counts
+	up      chan struct{} // closed when every room is open
 	started time.Time
 
 	mu      sync.Mutex
@@ -66,7 +67,7 @@ func New(s Settings, out io.Writer) (*Agent, error) {
 	if err := errors.Join(ps.Err(), s.fill()); err != nil {
 		return nil, err
 	}
-	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1)}
+	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1), up: make(chan struct{})}
 	a.logProblems(ps)
 	a.files = doc
 	key, err := clusterKey(s, a.log)
@@ -138,6 +139,9 @@ func (a *Agent) makeTrades() {
 // stopBudget bounds each step of an orderly end.
 const stopBudget = 5 * time.Second
 
+// Up is closed when Run has its sockets and its rooms are open. It stays open when Run fails before that.
+func (a *Agent) Up() <-chan struct{} { return a.up }
+
 // Run serves until ctx ends, or until Leave has taken the node out. It hands the leases over, drains, stops the rooms one
 // after the other, and returns what went wrong.
 func (a *Agent) Run(ctx context.Context) error {
@@ -162,6 +166,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.alone() {
 		a.want(wanted{doc: a.files})
 	}
+	close(a.up)
 
 	left := false
 	select {

@@ -75,12 +75,14 @@ func runAgent(c *call, s agent.Settings) error {
 	done := make(chan error, 1)
 	banner(c, a)
 	go func() { done <- a.Run(ctx) }()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
-	stopping := false
+	up, stopping := a.Up(), false
 	for {
 		select {
 		case err := <-done:
 			return err
+		case <-up:
+			up = nil
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:
