@@ -57,7 +57,7 @@ func checkBolt(r io.ReaderAt, size int64) error {
 			return fmt.Errorf("page %d is no list of free pages", meta.freelist)
 		}
 	}
-	return c.tree(meta.root, 0)
+	return c.tree(meta.root, 0, keys{})
 }
 
 // boltMetaOf picks the newest of the two meta pages that are whole. The second lies one page further; the page size stands in
@@ -100,10 +100,6 @@ func (c *boltCheck) page(id uint64) (b []byte, count int, flags uint16, err erro
 	if id < 2 || id >= c.meta.high {
 		return nil, 0, 0, fmt.Errorf("page %d is out of the file", id)
 	}
-	if c.seen[id] {
-		return nil, 0, 0, fmt.Errorf("page %d is used twice", id)
-	}
-	c.seen[id] = true
 	at := int64(id) * int64(c.meta.pageSize)
 	var head [boltHeader]byte
 	if _, err := c.r.ReadAt(head[:], at); err != nil {
@@ -113,6 +109,12 @@ func (c *boltCheck) page(id uint64) (b []byte, count int, flags uint16, err erro
 	if got := binary.NativeEndian.Uint64(head[:]); got != id || id+n > c.meta.high {
 		return nil, 0, 0, fmt.Errorf("page %d is overwritten", id)
 	}
+	for i := id; i < id+n; i++ { // its overflow too is nobody else's
+		if c.seen[i] {
+			return nil, 0, 0, fmt.Errorf("page %d is used twice", i)
+		}
+		c.seen[i] = true
+	}
 	b = make([]byte, n*uint64(c.meta.pageSize))
 	if _, err := c.r.ReadAt(b, at); err != nil {
 		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
@@ -120,7 +122,14 @@ func (c *boltCheck) page(id uint64) (b []byte, count int, flags uint16, err erro
 	return b, int(binary.NativeEndian.Uint16(head[10:])), binary.NativeEndian.Uint16(head[8:]), nil
 }
 
-func (c *boltCheck) tree(id uint64, depth int) error {
+// keys is what a page's keys have to be: not below from (nil: any), below to (nil: any).
+type keys struct{ from, to []byte }
+
+func (k keys) has(key []byte) bool {
+	return (k.from == nil || bytes.Compare(key, k.from) >= 0) && (k.to == nil || bytes.Compare(key, k.to) < 0)
+}
+
+func (c *boltCheck) tree(id uint64, depth int, within keys) error {
 	if depth > boltMaxDepth {
 		return errors.New("pages lie too deep")
 	}
@@ -130,9 +139,9 @@ func (c *boltCheck) tree(id uint64, depth int) error {
 	}
 	switch flags {
 	case boltBranchPage:
-		return c.branch(id, b, count, depth)
+		return c.branch(id, b, count, depth, within)
 	case boltLeafPage:
-		return c.leaf(id, b, count, depth)
+		return c.leaf(id, b, count, depth, within)
 	}
 	return fmt.Errorf("page %d is of an unknown kind %#x", id, flags)
 }
@@ -146,27 +155,31 @@ func part(b []byte, at int, pos, n uint32) ([]byte, bool) {
 	return b[from : from+uint64(n)], true
 }
 
-func (c *boltCheck) branch(id uint64, b []byte, count, depth int) error {
+func (c *boltCheck) branch(id uint64, b []byte, count, depth int, within keys) error {
 	u32 := binary.NativeEndian.Uint32
 	if boltHeader+count*boltElement > len(b) || count == 0 {
 		return fmt.Errorf("page %d is overwritten", id)
 	}
-	var last []byte
+	all := make([][]byte, count+1)
+	all[count] = within.to
 	for i := range count {
 		at := boltHeader + i*boltElement
 		key, ok := part(b, at, u32(b[at:]), u32(b[at+4:]))
-		if !ok || (i > 0 && bytes.Compare(last, key) >= 0) {
+		if !ok || !within.has(key) || (i > 0 && bytes.Compare(all[i-1], key) >= 0) {
 			return fmt.Errorf("page %d is overwritten", id)
 		}
-		last = key
-		if err := c.tree(binary.NativeEndian.Uint64(b[at+8:]), depth+1); err != nil {
+		all[i] = key
+	}
+	for i := range count {
+		at := boltHeader + i*boltElement
+		if err := c.tree(binary.NativeEndian.Uint64(b[at+8:]), depth+1, keys{all[i], all[i+1]}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *boltCheck) leaf(id uint64, b []byte, count, depth int) error {
+func (c *boltCheck) leaf(id uint64, b []byte, count, depth int, within keys) error {
 	u32 := binary.NativeEndian.Uint32
 	if boltHeader+count*boltElement > len(b) {
 		return fmt.Errorf("page %d is overwritten", id)
@@ -176,7 +189,7 @@ func (c *boltCheck) leaf(id uint64, b []byte, count, depth int) error {
 		at := boltHeader + i*boltElement
 		flags, pos, klen, vlen := u32(b[at:]), u32(b[at+4:]), u32(b[at+8:]), u32(b[at+12:])
 		key, ok := part(b, at, pos, klen)
-		if !ok || (i > 0 && bytes.Compare(last, key) >= 0) {
+		if !ok || !within.has(key) || (i > 0 && bytes.Compare(last, key) >= 0) {
 			return fmt.Errorf("page %d is overwritten", id)
 		}
 		last = key
@@ -200,11 +213,11 @@ func (c *boltCheck) bucket(id uint64, v []byte, depth int) error {
 		return fmt.Errorf("page %d is overwritten", id)
 	}
 	if root := binary.NativeEndian.Uint64(v); root != 0 {
-		return c.tree(root, depth+1)
+		return c.tree(root, depth+1, keys{})
 	}
 	in := v[boltBucket:]
 	if len(in) < boltHeader || binary.NativeEndian.Uint16(in[8:]) != boltLeafPage || depth > boltMaxDepth {
 		return fmt.Errorf("page %d is overwritten", id)
 	}
-	return c.leaf(id, in, int(binary.NativeEndian.Uint16(in[10:])), depth+1)
+	return c.leaf(id, in, int(binary.NativeEndian.Uint16(in[10:])), depth+1, keys{})
 }
