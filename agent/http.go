@@ -21,7 +21,7 @@ func (a *Agent) listen() (net.Listener, error) {
 			c.Close()
 			return nil, fmt.Errorf("http: another program listens on %s", path)
 		}
-		_ = os.Remove(path)
+		_ = os.Remove(path) // usually nothing is there; if it stays, to listen fails and says why
 		l, err := net.Listen("unix", path)
 		if err != nil {
 			return nil, fmt.Errorf("http: %w", err)
