@@ -107,8 +107,10 @@ func (a *Agent) Reload() (api.ReloadResponse, error) {
 	}
 	doc, node, ps := loadFiles(a.set.Files)
 	if ps.HasErrors() {
+		a.log.Error("reload: the files have errors, what ran goes on", "error", ps.Err())
 		return api.ReloadResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the files have errors: what ran goes on", Problems: toAPI(ps, "")}
 	}
+	a.log.Info("reload: the files were read again", "problems", len(ps))
 	ps = append(ps, a.resettle(node)...)
 	a.mu.Lock()
 	a.files = doc
