@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/internal/lab"
@@ -56,6 +57,10 @@ func link(t *testing.T, name, address string) {
 	check(netlink.AddrAdd(v, a))
 	check(netlink.LinkSetUp(v))
 	check(netlink.LinkSetUp(peer))
+	await(t, "carrier on "+name, func() bool { // the kernel tells of it a moment later
+		l, err := netlink.LinkByName(name)
+		return err == nil && l.Attrs().RawFlags&unix.IFF_RUNNING != 0
+	})
 }
 
 func has(dev, prefix string) bool {
