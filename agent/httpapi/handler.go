@@ -165,7 +165,7 @@ func (h *handler) monitor(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Time{}) // a stream has no end of its own; the client's leaving ends it
-	_ = rc.Flush() // a client that is gone already ends the stream below
+	_ = rc.Flush()                       // a client that is gone already ends the stream below
 	if err := h.s.Monitor(r.Context(), level, flushing{w, rc}); err != nil && r.Context().Err() == nil {
 		h.log.Debug("monitor ended", "error", err)
 	}
