@@ -114,6 +114,13 @@ func (s segment) owner(t *testing.T, want *lab.Host) {
 	}
 }
 
+func (s segment) nobody(t *testing.T) {
+	t.Helper()
+	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
+		t.Fatalf("the address never went: %v; %v", err, s.watch.Timeline(netip.MustParseAddr(vip)))
+	}
+}
+
 // took fails unless the time since start is near want.
 func took(t *testing.T, what string, start time.Time, want time.Duration) {
 	t.Helper()
@@ -360,9 +367,7 @@ func TestReload(t *testing.T) {
 	// (b) the instance goes
 	write(t, file, vrrp.Config{})
 	s.Must(p.Signal(syscall.SIGHUP))
-	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
-		t.Fatal(err)
-	}
+	s.nobody(t)
 }
 
 // TestKilled: the guard takes the address off, and a leftover goes before the first advert.
@@ -371,15 +376,11 @@ func TestKilled(t *testing.T) {
 	s.Must(s.a.AddAddr("eth0", vip+"/24")) // of a former life
 	s.owner(t, s.a)                        // the watch has seen it, so that what follows is not taken for it
 	p, _ := start(t, s.Test, s.a, config(100))
-	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
-		t.Fatal(err)
-	}
+	s.nobody(t)
 	s.owner(t, s.a)
 	begin := time.Now()
 	s.Must(p.Signal(syscall.SIGKILL))
-	if err := s.watch.Await(s.ctx, func() bool { return len(s.watch.Owners(netip.MustParseAddr(vip))) == 0 }); err != nil {
-		t.Fatal(err)
-	}
+	s.nobody(t)
 	if d := time.Since(begin); d > 100*time.Millisecond && fine() || d > tolerance {
 		t.Errorf("the address stayed for %v", d)
 	}
