@@ -8,7 +8,7 @@ import (
 
 // live says whether the node was heard of so recently that a lease given to it is of use.
 func (k *keeper) live(m *member, now boottime.Time) bool {
-	return m.stream != 0 && m.stands && !m.gone && now.Sub(m.arrived) <= max(k.ttl/2, 5*k.renew/2)
+	return m.stream != 0 && m.stands && !m.gone && now.Sub(m.arrived) <= max(k.ttl/2, 7*k.renew/2)
 }
 
 // movableAt is when the lease may get another holder; the zero Time: now.
@@ -194,6 +194,7 @@ func (k *keeper) lead(now boottime.Time) {
 	k.acts = append(k.acts, action{kind: actTransfer, to: to.peer.ID})
 }
 
+// holds reports whether a lease is the node's, by its name: a former life's too.
 func (k *keeper) holds(m *member) bool {
 	for _, t := range k.leases {
 		if t.Holder == m.peer.Name && t.Holder != "" {

@@ -33,8 +33,8 @@ type Client struct {
 	service  *Service
 	verdicts chan Verdict
 	box      *mailbox
-	wake     chan struct{} // capacity 1: the loop has to look again
-	timer    *time.Timer   // when it looks at the latest
+	wake     chan struct{}   // capacity 1: the loop has to look again
+	timer    *boottime.Timer // when it looks at the latest
 	dropped  atomic.Uint64
 
 	mu     sync.Mutex
@@ -67,8 +67,7 @@ func New(conf Config) (*Client, *Service, error) {
 	now := boottime.Now()
 	c := &Client{
 		conf: conf, log: conf.Logger, verdicts: make(chan Verdict), box: newMailbox(), wake: make(chan struct{}, 1),
-		timer: time.NewTimer(0),
-		h:     newHolder(conf.Node, binary.BigEndian.Uint64(life)|1, conf.TTL, conf.Renew, now),
+		h: newHolder(conf.Node, binary.BigEndian.Uint64(life)|1, conf.TTL, conf.Renew, now),
 	}
 	s := newService(conf, c)
 	c.service = s
@@ -85,7 +84,13 @@ func orDefault(d, def time.Duration) time.Duration {
 // Run takes part until ctx ends. It closes the verdicts before it returns. It may be called once.
 func (c *Client) Run(ctx context.Context) error {
 	defer close(c.verdicts)
+	timer, err := boottime.NewTimer()
+	if err != nil {
+		return fmt.Errorf("leases: %w", err)
+	}
+	defer timer.Close()
 	c.mu.Lock()
+	c.timer = timer
 	c.h.good = boottime.Now()
 	c.mu.Unlock()
 	var tasks sync.WaitGroup
@@ -98,7 +103,6 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop sends renewals and looks at what runs out.
 func (c *Client) loop(ctx context.Context) {
-	defer c.timer.Stop()
 	for {
 		now := boottime.Now()
 		c.mu.Lock()
@@ -133,7 +137,7 @@ func (c *Client) arm(now boottime.Time) {
 	if c.up != nil {
 		next = min(next, max(c.h.due, now.Add(time.Millisecond)))
 	}
-	c.timer.Reset(min(next.Sub(now), c.conf.TTL))
+	c.timer.Set(min(next, now.Add(c.conf.TTL)))
 }
 
 // flush hands the verdicts over; c.mu is held, so that they keep their order.

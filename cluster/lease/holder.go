@@ -130,12 +130,26 @@ func (h *holder) renewal(b []byte, now boottime.Time, term uint64) []byte {
 	h.seq++
 	slot := &h.sent[h.seq%uint64(len(h.sent))]
 	slot.seq, slot.at = h.seq, now
-	h.last, h.due = now, now.Add(h.renew)
+	h.last, h.due = now, now.Add(h.period())
 	if h.told == h.gen {
 		return appendRenew(b, h.seq, h.gen, term)
 	}
 	h.told = h.gen
 	return appendFull(b, h.seq, h.gen, term, h.own)
+}
+
+// period is the time between two renewals. A node that holds nothing says half as often that it is there: nothing runs out
+// but its own knowledge of the quorum, and the leader takes it for present as long (live).
+func (h *holder) period() time.Duration {
+	if h.quorum != Quorum {
+		return h.renew
+	}
+	for _, o := range h.own {
+		if o.held != 0 || o.Holding {
+			return h.renew
+		}
+	}
+	return max(h.renew, min(2*h.renew, h.ttl*2/5))
 }
 
 // viewed keeps a view until an answer confirms it: a leader that no majority follows tells no news.
@@ -163,7 +177,8 @@ func (h *holder) answered(seq, gen uint64, now boottime.Time) {
 	if seq == h.seq && h.told == h.gen && h.due.After(now) {
 		// Renewing a period after the answer, not after the last renewal, brings all nodes into step, and the leader
 		// confirms them in one round.
-		h.due = min(now.Add(h.renew), h.last.Add(h.renew+h.renew/4))
+		period := h.period()
+		h.due = min(now.Add(period), h.last.Add(period+h.renew/4))
 	}
 }
 
@@ -184,7 +199,7 @@ func (h *holder) extend(sent, now boottime.Time) {
 			h.lose(o, now)
 			o.held, o.expiry, o.asked = l.Epoch, expiry, false
 			o.told, o.toldNode, o.toldEpoch, o.toldLife = true, l.Holder, l.Epoch, l.Life
-			h.gen++ // the leader learns with the next renewal; nothing waits for it
+			h.changed(now) // the renewal that was answered may be old
 			h.tell(Verdict{Instance: o.instance, Kind: Granted, Epoch: o.held, Expiry: expiry})
 		case expiry.After(o.expiry):
 			o.expiry = expiry

@@ -436,31 +436,41 @@ func (k *keeper) advance(now boottime.Time) {
 	k.leaseDue = k.nextLease(now)
 }
 
-// ask answers the renewals that need nobody else's word, and begins a round for the others once they have gathered.
+// ask answers the renewals that need nobody else's word, and begins a round for the others once they have gathered. The
+// round of nodes that hold nothing goes with the answer to somebody's renewal, so that it wakes nobody.
 func (k *keeper) ask(now boottime.Time) {
 	again := k.round.open && now.Sub(k.round.begun) >= k.patience()
-	first, all, any := boottime.Time(1<<63-1), true, again
+	due, all, any, company := boottime.Time(1<<63-1), true, again, false
 	for _, m := range k.here {
 		if m.waiting.seq != 0 {
 			if m.alone = k.sure(m, m.waiting, nil); m.alone {
 				m.answered, m.waiting, m.asked = m.waiting, renewalAt{}, renewalAt{}
 				k.answer(m)
+				company = true
 			}
 		}
 		any = any || m.asked.seq != 0 && !k.round.open
 		switch {
 		case m.waiting.seq != 0:
-			any, first = true, min(first, m.waiting.at)
+			any, due, company = true, min(due, k.gathered(m)), company || k.holds(m)
 		case m.stands && !m.alone && m.asked.seq == 0 && now.Sub(m.arrived) < k.ttl:
 			all = false
 		}
 	}
 	switch {
-	case again, !k.round.open && any && (all || k.urgent || now.Sub(first) >= k.window()):
+	case again, !k.round.open && any && (all && company || k.urgent || !now.Before(due)):
 		k.begin(now)
 	case k.round.open && !k.round.wide && now.Sub(k.round.begun) >= k.window():
 		k.question(len(k.here))
 	}
+}
+
+// gathered is when the round for the member's waiting renewal begins at the latest.
+func (k *keeper) gathered(m *member) boottime.Time {
+	if k.holds(m) {
+		return m.waiting.at.Add(k.window())
+	}
+	return m.waiting.at.Add(k.renew)
 }
 
 // begin begins a round for the renewals that came, if there are any.
@@ -510,7 +520,7 @@ func (k *keeper) deadline() boottime.Time {
 	}
 	for _, m := range k.here {
 		if m.waiting.seq != 0 {
-			next = min(next, m.waiting.at.Add(k.window()))
+			next = min(next, k.gathered(m))
 		}
 	}
 	return next
