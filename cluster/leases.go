@@ -82,6 +82,20 @@ func (l *leaseLog) Term() uint64 {
 	return l.node.Raft().CurrentTerm()
 }
 
+// Contact implements lease.Log.
+func (l *leaseLog) Contact(id string, term uint64) {
+	if l.up.Load() {
+		l.node.Contact(raft.ServerID(id), term)
+	}
+}
+
+// Led implements lease.Log.
+func (l *leaseLog) Led(leader string, term uint64) {
+	if l.up.Load() {
+		l.node.Led(raft.ServerID(leader), term)
+	}
+}
+
 // Propose implements lease.Log.
 func (l *leaseLog) Propose(ctx context.Context, cmd []byte) ([]lease.Record, error) {
 	r, err := (*Cluster)(l).applyHere(ctx, fsm.Command(fsm.TypeLease, 1, cmd))

@@ -60,6 +60,11 @@ type Log interface {
 	// Term reads raft's current term, now: never a cached value. A node that voted for a leader of term T, or stood for
 	// it, tells T or more from then on. The safety of leases rests on it.
 	Term() uint64
+	// Contact tells that the voter of that ID and this node, the leader of term, have just heard each other: what a heartbeat
+	// that was answered says. Led tells that the leader of that ID has just said that it leads in term: what a heartbeat
+	// says to a follower. Raft needs no heartbeats of its own where the streams carry more. Neither blocks.
+	Contact(id string, term uint64)
+	Led(leader string, term uint64)
 	// Propose commits one entry whose payload is cmd and returns what State.Apply returned for it. An error says nothing about
 	// whether the entry will be applied later.
 	Propose(ctx context.Context, cmd []byte) ([]Record, error)

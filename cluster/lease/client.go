@@ -318,12 +318,13 @@ func (c *Client) frame(kind byte, body []byte) error {
 		c.confirm(round)
 		return nil
 	case frameAnswer:
-		seq, gen, err := decodePair(body)
+		seq, gen, term, err := decodeAnswer(body)
 		if err != nil {
 			return err
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.conf.Log.Led(c.leader.ID, term)
 		now := boottime.Now()
 		c.heard = now
 		c.h.answered(seq, gen, now)

@@ -40,12 +40,15 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 	if err != nil || seq != 12 || gen != 34 || term != 56 || len(all) != 2 || all[0] != sampleOwn()[0].standing || all[1] != sampleOwn()[1].standing {
 		t.Errorf("full %d %d %d %+v, %v", seq, gen, term, all, err)
 	}
-	if seq, gen, term, err := decodeRenew(appendRenew(nil, 1<<33, 2, 1<<40)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 {
-		t.Errorf("renew %d %d %d, %v", seq, gen, term, err)
+	if seq, gen, term, heard, err := decodeRenew(appendRenew(nil, 1<<33, 2, 1<<40, 9)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 || heard != 9 {
+		t.Errorf("renew %d %d %d %d, %v", seq, gen, term, heard, err)
 	}
 	words := []Word{{"lb1", "VI_1", 7, true}, {"lb2", "VI_2", 8, false}}
 	if got, err := decodeWords(appendWords(nil, words)[4:]); err != nil || !reflect.DeepEqual(got, words) {
 		t.Errorf("words %+v, %v", got, err)
+	}
+	if seq, gen, term, err := decodeAnswer(appendAnswer(nil, 1<<33, 2, 1<<40)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 {
+		t.Errorf("answer %d %d %d, %v", seq, gen, term, err)
 	}
 	if x, y, err := decodePair(appendPair(nil, frameAsk, 1<<40, 3)[4:]); err != nil || x != 1<<40 || y != 3 {
 		t.Errorf("pair %d %d, %v", x, y, err)
@@ -55,7 +58,7 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 func TestFrameReaderTakesAnyCut(t *testing.T) {
 	var stream []byte
 	for range 50 {
-		stream = appendRenew(stream, 1, 2, 3)
+		stream = appendRenew(stream, 1, 2, 3, 4)
 		stream = appendView(stream, sampleView())
 	}
 	for name, r := range map[string]io.Reader{
@@ -185,9 +188,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add(appendHello(nil, hello{peer: Peer{"id", "lb1"}, life: 5}))
 	f.Add(appendView(nil, sampleView()))
 	f.Add(appendFull(nil, 12, 34, 56, sampleOwn()))
-	f.Add(appendRenew(nil, 12, 34, 56))
+	f.Add(appendRenew(nil, 12, 34, 56, 11))
 	f.Add(appendWords(nil, []Word{{"lb1", "VI_1", 7, true}}))
-	f.Add(appendPair(nil, frameAnswer, 5, 6))
+	f.Add(appendAnswer(nil, 5, 6, 7))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		r, from := frameReader{limit: maxFrame}, bytes.NewReader(stream)
 		for {
@@ -211,7 +214,9 @@ func FuzzFrames(f *testing.F) {
 			case frameFull:
 				_, _, _, _, _ = decodeFull(body)
 			case frameRenew:
-				_, _, _, _ = decodeRenew(body)
+				_, _, _, _, _ = decodeRenew(body)
+			case frameAnswer:
+				_, _, _, _ = decodeAnswer(body)
 			case frameWords:
 				if w, err := decodeWords(body); err == nil {
 					if again, err := decodeWords(appendWords(nil, w)[4:]); err != nil || !reflect.DeepEqual(again, w) {

@@ -45,6 +45,9 @@ type testNode struct {
 	changed []chan struct{}
 	dead    bool // guarded by raft.mu
 
+	contacts map[string]int // by ID; guarded by raft.mu
+	led      int            // guarded by raft.mu
+
 	ln       net.Listener
 	server   *tls.Config
 	client   *tls.Config
@@ -113,6 +116,25 @@ func (n *testNode) Term() uint64 {
 	n.raft.mu.Lock()
 	defer n.raft.mu.Unlock()
 	return n.term
+}
+
+func (n *testNode) Contact(id string, term uint64) {
+	n.raft.mu.Lock()
+	defer n.raft.mu.Unlock()
+	if n.contacts == nil {
+		n.contacts = make(map[string]int)
+	}
+	if term == n.term {
+		n.contacts[id]++
+	}
+}
+
+func (n *testNode) Led(leader string, term uint64) {
+	n.raft.mu.Lock()
+	defer n.raft.mu.Unlock()
+	if l := n.raft.leader; l != nil && l.id == leader && term == n.term {
+		n.led++
+	}
 }
 
 func (n *testNode) Propose(ctx context.Context, cmd []byte) ([]Record, error) {

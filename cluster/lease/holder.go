@@ -31,15 +31,16 @@ type holder struct {
 	life       uint64
 	ttl, renew time.Duration
 
-	own  []*own          // by instance, sorted: what a full frame carries
-	seq  uint64          // of the last renewal
-	gen  uint64          // of own; each change makes a new one
-	told uint64          // gen that the leader on this stream knows; 0: none
-	sent sentLog         // when renewals were sent
-	due  boottime.Time   // of the next renewal
-	last boottime.Time   // when the last renewal was sent
-	good boottime.Time   // when the newest answered renewal was sent, or Run began
-	at   map[string]*own // own by instance
+	own   []*own          // by instance, sorted: what a full frame carries
+	seq   uint64          // of the last renewal
+	gen   uint64          // of own; each change makes a new one
+	told  uint64          // gen that the leader on this stream knows; 0: none
+	heard uint64          // seq of the newest renewal that was answered on this stream; 0: none
+	sent  sentLog         // when renewals were sent
+	due   boottime.Time   // of the next renewal
+	last  boottime.Time   // when the last renewal was sent
+	good  boottime.Time   // when the newest answered renewal was sent, or Run began
+	at    map[string]*own // own by instance
 
 	pending *view // came, not yet covered by an answer
 	view    *view // confirmed by an answer; of this stream if fresh
@@ -118,7 +119,7 @@ func (h *holder) release(instance string, epoch uint64, now boottime.Time) {
 
 // connected begins a stream: the first frames are hello and a full renewal.
 func (h *holder) connected(now boottime.Time) {
-	h.told, h.pending, h.fresh, h.due = 0, nil, false, now
+	h.told, h.heard, h.pending, h.fresh, h.due = 0, 0, nil, false, now
 }
 
 // resend makes the next renewal a full one.
@@ -132,7 +133,7 @@ func (h *holder) renewal(b []byte, now boottime.Time, term uint64) []byte {
 	slot.seq, slot.at = h.seq, now
 	h.last, h.due = now, now.Add(h.period())
 	if h.told == h.gen {
-		return appendRenew(b, h.seq, h.gen, term)
+		return appendRenew(b, h.seq, h.gen, term, h.heard)
 	}
 	h.told = h.gen
 	return appendFull(b, h.seq, h.gen, term, h.own)
@@ -162,6 +163,7 @@ func (h *holder) answered(seq, gen uint64, now boottime.Time) {
 	if seq == 0 || slot.seq != seq {
 		return
 	}
+	h.heard = max(h.heard, seq)
 	if h.pending != nil && h.pending.gen == gen {
 		h.view, h.pending, h.fresh = h.pending, nil, true
 		defer h.news(now)

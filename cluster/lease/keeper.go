@@ -33,6 +33,7 @@ const (
 	actResend                         // send resend on the stream
 	actPropose                        // commit the moves, then call proposed
 	actTransfer                       // move the leadership to
+	actContact                        // tell Raft that this node and the voter to have heard each other
 )
 
 type action struct {
@@ -217,11 +218,14 @@ func (k *keeper) list() {
 	}
 }
 
-// renewed takes a renewal.
-func (k *keeper) renewed(stream, seq, gen, term uint64, now boottime.Time) {
+// renewed takes a renewal. heard is the newest that its sender knows to have been answered.
+func (k *keeper) renewed(stream, seq, gen, term, heard uint64, now boottime.Time) {
 	m := k.streams[stream]
 	if m == nil {
 		return
+	}
+	if k.own && term == k.term && heard != 0 && heard == m.answered.seq && m.peer.ID != k.self {
+		k.acts = append(k.acts, action{kind: actContact, to: m.peer.ID})
 	}
 	if !m.stands || gen != m.gen {
 		k.acts = append(k.acts, action{kind: actResend, stream: stream})

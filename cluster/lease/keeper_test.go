@@ -36,7 +36,7 @@ func TestWhoseWordIsEnough(t *testing.T) {
 	renew := func(stream, seq, theirs, own uint64) ([]uint64, []uint64) {
 		now = now.Add(time.Millisecond)
 		k.said(own)
-		k.renewed(stream, seq, 1, theirs, now)
+		k.renewed(stream, seq, 1, theirs, 0, now)
 		return askedAndAnswered(k)
 	}
 	if asked, answered := renew(2, 2, term, term); len(asked) != 0 || len(answered) != 1 {

@@ -121,22 +121,39 @@ func decodeFull(body []byte) (seq, gen, term uint64, all []standing, err error) 
 	return seq, gen, term, all, nil
 }
 
-func appendRenew(b []byte, seq, gen, term uint64) []byte {
+// appendRenew appends a renewal. heard is the number of the newest one that was answered on this stream, 0 if none was.
+func appendRenew(b []byte, seq, gen, term, heard uint64) []byte {
 	start := len(b)
 	b = beginFrame(b, frameRenew)
+	b = binary.AppendUvarint(b, seq)
+	b = binary.AppendUvarint(b, gen)
+	b = binary.AppendUvarint(b, term)
+	b = binary.AppendUvarint(b, heard)
+	return endFrame(b, start)
+}
+
+func decodeRenew(body []byte) (seq, gen, term, heard uint64, err error) {
+	d := decoder{b: body}
+	seq, gen, term, heard = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
+	return seq, gen, term, heard, d.end()
+}
+
+func appendAnswer(b []byte, seq, gen, term uint64) []byte {
+	start := len(b)
+	b = beginFrame(b, frameAnswer)
 	b = binary.AppendUvarint(b, seq)
 	b = binary.AppendUvarint(b, gen)
 	b = binary.AppendUvarint(b, term)
 	return endFrame(b, start)
 }
 
-func decodeRenew(body []byte) (seq, gen, term uint64, err error) {
+func decodeAnswer(body []byte) (seq, gen, term uint64, err error) {
 	d := decoder{b: body}
 	seq, gen, term = d.uvarint(), d.uvarint(), d.uvarint()
 	return seq, gen, term, d.end()
 }
 
-// appendPair appends a frame whose body is two numbers: answer (number, view), ask and confirm (round, term).
+// appendPair appends a frame whose body is two numbers: ask and confirm (round, term).
 func appendPair(b []byte, kind byte, x, y uint64) []byte {
 	start := len(b)
 	b = beginFrame(b, kind)

@@ -161,6 +161,9 @@ func (s *Service) act() {
 		case actTransfer:
 			s.transfer(a.to)
 			continue
+		case actContact:
+			s.conf.Log.Contact(a.to, k.term)
+			continue
 		}
 		st := s.streams[a.stream]
 		if st == nil {
@@ -170,7 +173,7 @@ func (s *Service) act() {
 		case actAsk:
 			st.send(func(b []byte) []byte { return appendPair(b, frameAsk, a.x, a.y) })
 		case actAnswer:
-			st.send(func(b []byte) []byte { return appendPair(b, frameAnswer, a.x, a.y) })
+			st.send(func(b []byte) []byte { return appendAnswer(b, a.x, a.y, k.term) })
 		case actResend:
 			st.send(func(b []byte) []byte { return endFrame(beginFrame(b, frameResend), len(b)) })
 		case actView:
@@ -348,11 +351,11 @@ func (s *Service) read(st *stream, r *frameReader) error {
 func (s *Service) take(st *stream, kind byte, body []byte) error {
 	switch kind {
 	case frameRenew:
-		seq, gen, term, err := decodeRenew(body)
+		seq, gen, term, heard, err := decodeRenew(body)
 		if err != nil {
 			return err
 		}
-		s.keep(func(k *keeper, now boottime.Time) { k.renewed(st.id, seq, gen, term, now) })
+		s.keep(func(k *keeper, now boottime.Time) { k.renewed(st.id, seq, gen, term, heard, now) })
 	case frameConfirm:
 		round, term, err := decodePair(body)
 		if err != nil {

@@ -346,10 +346,10 @@ func (n *simNode) renew() {
 			return
 		}
 		if kind == frameRenew {
-			seq, gen, term, err := decodeRenew(body)
+			seq, gen, term, heard, err := decodeRenew(body)
 			n.w.must(err)
 			s.k.said(s.term)
-			s.k.renewed(l.id, seq, gen, term, s.clock())
+			s.k.renewed(l.id, seq, gen, term, heard, s.clock())
 		} else {
 			seq, gen, term, all, err := decodeFull(body)
 			n.w.must(err)

@@ -20,11 +20,7 @@ type transport struct {
 	once sync.Once
 	wg   sync.WaitGroup
 
-	beat  time.Duration // the time between two heartbeats to a peer
-	begun time.Time
-	mu    sync.Mutex
-	term  uint64
-	last  map[raft.ServerID]time.Time
+	beats beats
 }
 
 const ioTimeout = 2 * time.Second
@@ -41,9 +37,8 @@ func newTransport(layer raft.StreamLayer, addrs raft.ServerAddressProvider, beat
 		}),
 		in:   make(chan raft.RPC),
 		done: make(chan struct{}),
-		beat: beat, begun: time.Now(),
-		last: map[raft.ServerID]time.Time{},
 	}
+	t.beats.init(beat, t.done)
 	t.wg.Add(1)
 	go func() {
 		defer t.wg.Done()
@@ -68,41 +63,30 @@ func (t *transport) forward() {
 	}
 }
 
-// AppendEntries implements raft.Transport. Raft sends a heartbeat each tenth to fifth of its timeout, which is most of what
-// an idle cluster costs; three in a timeout do. The first to a peer, after an election, goes at once.
+// AppendEntries implements raft.Transport: heartbeats have their own pace.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if args.PrevLogEntry == 0 && len(args.Entries) == 0 && args.LeaderCommitIndex == 0 && !t.pace(id, args.Term) {
-		return errTransportClosed
+	if isHeartbeat(args) {
+		switch t.beats.next(id, args.Term) {
+		case beatStopped:
+			return errTransportClosed
+		case beatMet:
+			// The slices that resp came with stay out of it: a later answer is decoded into what it has.
+			*resp = raft.AppendEntriesResponse{Term: args.Term, Success: true}
+			return nil
+		}
 	}
 	return t.NetworkTransport.AppendEntries(id, target, args, resp)
 }
 
-// pace waits until the next heartbeat to a peer is due; false if the transport is closed meanwhile.
-func (t *transport) pace(id raft.ServerID, term uint64) bool {
-	t.mu.Lock()
-	if term != t.term { // a new reign: nobody knows of it yet
-		t.term = term
-		clear(t.last)
-	}
-	now := time.Now()
-	at := t.last[id].Add(t.beat)
-	at = at.Add(-(at.Sub(t.begun) % t.beat)) // the same moments for all peers: one waking serves them
-	if at.Before(now) {
-		at = now
-	}
-	t.last[id] = at
-	t.mu.Unlock()
-	if at.Equal(now) {
-		return true
-	}
-	timer := time.NewTimer(at.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-t.done:
-		return false
-	}
+// isHeartbeat reports whether the request only says that its sender leads.
+func isHeartbeat(a *raft.AppendEntriesRequest) bool {
+	return a.PrevLogEntry == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
+}
+
+// SetHeartbeatHandler implements raft.Transport.
+func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
+	t.beats.handle.Store(&handle)
+	t.NetworkTransport.SetHeartbeatHandler(handle)
 }
 
 // Consumer implements raft.Transport.
