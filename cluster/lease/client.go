@@ -22,7 +22,7 @@ const (
 	firstBackoff = 20 * time.Millisecond
 	lastBackoff  = 500 * time.Millisecond
 	// pollLeader bounds the wait for a leader to be known, should a signal be missed.
-	pollLeader = time.Second
+	pollLeader = 5 * time.Second
 )
 
 // Client is a node's side: it stands for instances and tells what the cluster decided. All methods are safe for
@@ -35,6 +35,7 @@ type Client struct {
 	box      *mailbox
 	wake     chan struct{}   // capacity 1: the loop has to look again
 	timer    *boottime.Timer // when it looks at the latest
+	armed    boottime.Time   // what timer is set to; guarded by mu
 	dropped  atomic.Uint64
 
 	mu     sync.Mutex
@@ -103,9 +104,12 @@ func (c *Client) Run(ctx context.Context) error {
 
 // loop sends renewals and looks at what runs out.
 func (c *Client) loop(ctx context.Context) {
-	for {
+	for fired := false; ; {
 		now := boottime.Now()
 		c.mu.Lock()
+		if fired {
+			c.armed = 0
+		}
 		c.h.expire(now)
 		if c.up != nil {
 			if now.Sub(c.heard) > 2*c.conf.TTL {
@@ -121,11 +125,13 @@ func (c *Client) loop(ctx context.Context) {
 		c.flush()
 		c.arm(now)
 		c.mu.Unlock()
+		fired = false
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
 		case <-c.timer.C:
+			fired = true
 		}
 	}
 }
@@ -137,7 +143,10 @@ func (c *Client) arm(now boottime.Time) {
 	if c.up != nil {
 		next = min(next, max(c.h.due, now.Add(time.Millisecond)))
 	}
-	c.timer.Set(min(next, now.Add(c.conf.TTL)))
+	if next = min(next, now.Add(c.conf.TTL)); next != c.armed {
+		c.armed = next
+		c.timer.Set(next)
+	}
 }
 
 // flush hands the verdicts over; c.mu is held, so that they keep their order.
@@ -318,7 +327,7 @@ func (c *Client) frame(kind byte, body []byte) error {
 		c.confirm(round)
 		return nil
 	case frameAnswer:
-		seq, gen, term, err := decodeAnswer(body)
+		seq, gen, term, late, err := decodeAnswer(body)
 		if err != nil {
 			return err
 		}
@@ -327,7 +336,7 @@ func (c *Client) frame(kind byte, body []byte) error {
 		c.conf.Log.Led(c.leader.ID, term)
 		now := boottime.Now()
 		c.heard = now
-		c.h.answered(seq, gen, now)
+		c.h.answered(seq, gen, late, now)
 		c.flush()
 		c.arm(now)
 	case frameView:

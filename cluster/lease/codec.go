@@ -8,6 +8,9 @@ import (
 // maxMillis bounds a duration on the wire: a day.
 const maxMillis = 24 * 60 * 60 * 1000
 
+// maxMicros bounds how late an answer says it is: ten seconds.
+const maxMicros = 10 * 1000 * 1000
+
 // decoder reads the hand-written encoding. After the first fault every read gives a zero; end tells.
 type decoder struct {
 	b   []byte
@@ -54,6 +57,16 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
 // count reads how many elements follow, each of at least size bytes: a lie can't make us allocate more than was sent.
 func (d *decoder) count(limit, size int) int {
 	n := d.uvarint()
@@ -84,6 +97,16 @@ func (d *decoder) millis() time.Duration {
 		return 0
 	}
 	return time.Duration(n) * time.Millisecond
+}
+
+// micros reads a signed duration of at most maxMicros.
+func (d *decoder) micros() time.Duration {
+	n := d.varint()
+	if n > maxMicros || n < -maxMicros {
+		d.fail()
+		return 0
+	}
+	return time.Duration(n) * time.Microsecond
 }
 
 func appendString(b []byte, s string) []byte {

@@ -47,8 +47,13 @@ func TestFramesComeBackAsTheyWere(t *testing.T) {
 	if got, err := decodeWords(appendWords(nil, words)[4:]); err != nil || !reflect.DeepEqual(got, words) {
 		t.Errorf("words %+v, %v", got, err)
 	}
-	if seq, gen, term, err := decodeAnswer(appendAnswer(nil, 1<<33, 2, 1<<40)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 {
-		t.Errorf("answer %d %d %d, %v", seq, gen, term, err)
+	for _, want := range []time.Duration{0, 7 * time.Millisecond, -7 * time.Millisecond} {
+		if seq, gen, term, late, err := decodeAnswer(appendAnswer(nil, 1<<33, 2, 1<<40, want)[4:]); err != nil || seq != 1<<33 || gen != 2 || term != 1<<40 || late != want {
+			t.Errorf("answer %d %d %d %v, %v", seq, gen, term, late, err)
+		}
+	}
+	if _, _, _, _, err := decodeAnswer(appendAnswer(nil, 1, 2, 3, time.Hour)[4:]); err == nil {
+		t.Error("an answer that is an hour late was taken")
 	}
 	if x, y, err := decodePair(appendPair(nil, frameAsk, 1<<40, 3)[4:]); err != nil || x != 1<<40 || y != 3 {
 		t.Errorf("pair %d %d, %v", x, y, err)
@@ -190,7 +195,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(appendFull(nil, 12, 34, 56, sampleOwn()))
 	f.Add(appendRenew(nil, 12, 34, 56, 11))
 	f.Add(appendWords(nil, []Word{{"lb1", "VI_1", 7, true}}))
-	f.Add(appendAnswer(nil, 5, 6, 7))
+	f.Add(appendAnswer(nil, 5, 6, 7, -8))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		r, from := frameReader{limit: maxFrame}, bytes.NewReader(stream)
 		for {
@@ -216,7 +221,7 @@ func FuzzFrames(f *testing.F) {
 			case frameRenew:
 				_, _, _, _, _ = decodeRenew(body)
 			case frameAnswer:
-				_, _, _, _ = decodeAnswer(body)
+				_, _, _, _, _ = decodeAnswer(body)
 			case frameWords:
 				if w, err := decodeWords(body); err == nil {
 					if again, err := decodeWords(appendWords(nil, w)[4:]); err != nil || !reflect.DeepEqual(again, w) {

@@ -60,6 +60,9 @@ func (h *holder) tell(v Verdict) { h.out = append(h.out, v) }
 // burst is the least time between two renewals that changes call for: many instances that change at once share one.
 const burst = 2 * time.Millisecond
 
+// inStep is how near to the step a renewal is left where it is: a timer is not set anew for less.
+const inStep = time.Millisecond
+
 // changed makes the next renewal a full one, and due at once.
 func (h *holder) changed(now boottime.Time) {
 	h.gen++
@@ -156,8 +159,9 @@ func (h *holder) period() time.Duration {
 // viewed keeps a view until an answer confirms it: a leader that no majority follows tells no news.
 func (h *holder) viewed(v *view) { h.pending = v }
 
-// answered takes the leader's answer to the renewal of that number, given under the view gen.
-func (h *holder) answered(seq, gen uint64, now boottime.Time) {
+// answered takes the leader's answer to the renewal of that number, given under the view gen; late is how much later than
+// the leader would have liked.
+func (h *holder) answered(seq, gen uint64, late time.Duration, now boottime.Time) {
 	h.expire(now)
 	slot := h.sent[seq%uint64(len(h.sent))]
 	if seq == 0 || slot.seq != seq {
@@ -177,10 +181,13 @@ func (h *holder) answered(seq, gen uint64, now boottime.Time) {
 	}
 	h.extend(slot.at, now)
 	if seq == h.seq && h.told == h.gen && h.due.After(now) {
-		// Renewing a period after the answer, not after the last renewal, brings all nodes into step, and the leader
-		// confirms them in one round.
-		period := h.period()
-		h.due = min(now.Add(period), h.last.Add(period+h.renew/4))
+		// Renewing a period after the answer, not after the last renewal, and the sooner the later it was, brings all nodes
+		// into step: the leader wakes once for all, and confirms them in one round.
+		period, slack := h.period(), h.renew/4
+		due := min(now.Add(period-min(max(late, -slack), slack)), h.last.Add(period+slack))
+		if d := due.Sub(h.due); d < -inStep || d > inStep {
+			h.due = due
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ type actionKind int
 const (
 	actAsk      actionKind = iota + 1 // send ask(round, term) on the stream
 	actView                           // send the keeper's view on the stream
-	actAnswer                         // send answer(seq, gen) on the stream
+	actAnswer                         // send answer(seq, gen, late) on the stream
 	actResend                         // send resend on the stream
 	actPropose                        // commit the moves, then call proposed
 	actTransfer                       // move the leadership to
@@ -40,6 +40,7 @@ type action struct {
 	kind   actionKind
 	stream uint64
 	x, y   uint64
+	late   time.Duration // actAnswer
 	to     string
 	moves  []Move
 }
@@ -358,7 +359,7 @@ func (k *keeper) confirm(stream, n, term uint64, now boottime.Time) {
 		case m.asked.seq == 0:
 		case k.sure(m, m.asked, k.round.yes):
 			m.answered, m.asked = m.asked, renewalAt{}
-			k.answer(m)
+			k.answer(m, now)
 		default:
 			k.round.open = true
 		}
@@ -368,7 +369,7 @@ func (k *keeper) confirm(stream, n, term uint64, now boottime.Time) {
 
 // answer answers the member's newest confirmed renewal under the present view, for the first time or again: again after a lease was
 // moved to it, since nothing but the commit stood between that renewal and the lease.
-func (k *keeper) answer(m *member) {
+func (k *keeper) answer(m *member, now boottime.Time) {
 	if k.stale {
 		k.renewView()
 	}
@@ -381,7 +382,17 @@ func (k *keeper) answer(m *member) {
 		m.viewGen = k.gen
 		k.acts = append(k.acts, action{kind: actView, stream: m.stream})
 	}
-	k.acts = append(k.acts, action{kind: actAnswer, stream: m.stream, x: m.answered.seq, y: k.gen})
+	k.acts = append(k.acts, action{kind: actAnswer, stream: m.stream, x: m.answered.seq, y: k.gen, late: k.late(now)})
+}
+
+// late is how much the answer given now comes after the nearest of the moments, a renewal apart, at which it is best given:
+// all nodes renew then, and this one wakes once for all of them.
+func (k *keeper) late(now boottime.Time) time.Duration {
+	d := time.Duration(now) % k.renew
+	if d > k.renew/2 {
+		d -= k.renew
+	}
+	return d
 }
 
 // proposed takes the outcome of the proposal under way: how the leases stand, or an error, which leaves it open.
@@ -432,7 +443,7 @@ func (k *keeper) advance(now boottime.Time) {
 		k.renewView()
 		for _, m := range k.here {
 			if m.answered.seq != 0 && now.Sub(m.answered.at) < k.ttl {
-				k.answer(m)
+				k.answer(m, now)
 			}
 		}
 	}
@@ -449,7 +460,7 @@ func (k *keeper) ask(now boottime.Time) {
 		if m.waiting.seq != 0 {
 			if m.alone = k.sure(m, m.waiting, nil); m.alone {
 				m.answered, m.waiting, m.asked = m.waiting, renewalAt{}, renewalAt{}
-				k.answer(m)
+				k.answer(m, now)
 				company = true
 			}
 		}

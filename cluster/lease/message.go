@@ -138,19 +138,21 @@ func decodeRenew(body []byte) (seq, gen, term, heard uint64, err error) {
 	return seq, gen, term, heard, d.end()
 }
 
-func appendAnswer(b []byte, seq, gen, term uint64) []byte {
+// appendAnswer appends an answer; late (keeper.late) is carried in microseconds.
+func appendAnswer(b []byte, seq, gen, term uint64, late time.Duration) []byte {
 	start := len(b)
 	b = beginFrame(b, frameAnswer)
 	b = binary.AppendUvarint(b, seq)
 	b = binary.AppendUvarint(b, gen)
 	b = binary.AppendUvarint(b, term)
+	b = binary.AppendVarint(b, late.Microseconds())
 	return endFrame(b, start)
 }
 
-func decodeAnswer(body []byte) (seq, gen, term uint64, err error) {
+func decodeAnswer(body []byte) (seq, gen, term uint64, late time.Duration, err error) {
 	d := decoder{b: body}
-	seq, gen, term = d.uvarint(), d.uvarint(), d.uvarint()
-	return seq, gen, term, d.end()
+	seq, gen, term, late = d.uvarint(), d.uvarint(), d.uvarint(), d.micros()
+	return seq, gen, term, late, d.end()
 }
 
 // appendPair appends a frame whose body is two numbers: ask and confirm (round, term).

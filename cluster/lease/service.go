@@ -173,7 +173,7 @@ func (s *Service) act() {
 		case actAsk:
 			st.send(func(b []byte) []byte { return appendPair(b, frameAsk, a.x, a.y) })
 		case actAnswer:
-			st.send(func(b []byte) []byte { return appendAnswer(b, a.x, a.y, k.term) })
+			st.send(func(b []byte) []byte { return appendAnswer(b, a.x, a.y, k.term, a.late) })
 		case actResend:
 			st.send(func(b []byte) []byte { return endFrame(beginFrame(b, frameResend), len(b)) })
 		case actView:

@@ -549,7 +549,7 @@ func (n *simNode) act() {
 				c.w.must(err)
 				c.h.viewed(v)
 			case actAnswer:
-				c.h.answered(a.x, a.y, c.clock())
+				c.h.answered(a.x, a.y, a.late, c.clock())
 				c.speak()
 			case actResend:
 				c.h.resend(c.clock())

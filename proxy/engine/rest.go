@@ -54,11 +54,16 @@ func (r *rest) run(ctx context.Context, most int) {
 		case r.stirred.Swap(false):
 			still = 0
 			if r.resting.Swap(false) {
+				tick.Reset(restLook)
 				runtime.GOMAXPROCS(most)
 			}
 		case !r.resting.Load():
 			if still++; still >= restAfter {
 				r.resting.Store(true)
+				if r.stirred.Load() {
+					continue // by somebody who may not have seen it: the next look undoes it
+				}
+				tick.Stop() // stir wakes
 				runtime.GOMAXPROCS(1)
 			}
 		}
