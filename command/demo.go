@@ -32,7 +32,7 @@ func demoLeaf() *leaf {
 			fs.StringVar(fail, "fail", "kill", "how the owner fails, a `kind`: kill (kill -9), stop (frozen), link (cut off by the switch) or leave")
 			fs.BoolVar(leader, "leader", false, "fail a node that is the cluster's leader too")
 			fs.IntVar(check, "check", 0, "measure -idle and run every kind of failure this `number` of times, print the spread, exit 1 if any is worse than promised")
-			fs.BoolVar(idle, "idle", false, "fail nothing: leave the cluster alone for ten seconds and print what its processes cost, exit 1 if more than promised")
+			fs.BoolVar(idle, "idle", false, "fail nothing: leave the cluster alone for three times ten seconds and print what its processes cost, exit 1 if more than promised")
 		},
 		run: func(c *call) error {
 			kind, err := demo.ParseKind(*fail)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,11 @@ func TestIdleReport(t *testing.T) {
 	}
 	if r, _ = idleReport(10*time.Second, look(0, 50), look(25, 50)); len(r.Faults()) != 2 {
 		t.Errorf("5 %% and 60 MB are too much: %v", r.Faults())
+	}
+	busy, quiet := r, r
+	busy.CPUPercent, quiet.CPUPercent = 7, 4.5
+	if got := least([]IdleReport{busy, quiet, busy}); got.CPUPercent != 4.5 || !slices.Equal(got.Spans, []float64{7, 4.5, 7}) {
+		t.Errorf("the least of three spans is %+v", got)
 	}
 	after := look(0, 25)
 	after[1].procs[9] = processUse{}
