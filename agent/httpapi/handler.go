@@ -70,7 +70,11 @@ type handler struct {
 // guard refuses requests without the token, in constant time, and requests that a browser sends for another site.
 func guard(token string, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
-	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	foreign := http.NewCrossOriginProtection()
+	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, &api.Error{Code: api.CodeForbidden, Message: "a page of another site sent this request: only its own origin may change this agent"})
+	}))
+	return foreign.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if token != "" {
 			given := r.Header.Get("X-Reeve-Token")
 			if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && given == "" {

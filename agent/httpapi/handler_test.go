@@ -212,9 +212,22 @@ func TestToken(t *testing.T) {
 // TestForeignSite: a page of another site that a browser shows can't make the agent do anything.
 func TestForeignSite(t *testing.T) {
 	f, s, _ := serve(t, "")
-	code, _, _ := ask(t, s, "PUT", "/v1/agent/leave", "", "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example")
-	if code != http.StatusForbidden || len(f.asked) > 0 {
-		t.Errorf("a foreign page got %d and reached %v", code, f.asked)
+	for _, header := range [][]string{
+		{"Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"},
+		{"Sec-Fetch-Site", "same-site"},
+		{"Origin", "https://elsewhere.example"}, // a browser that says no more than this
+	} {
+		code, kind, body := ask(t, s, "PUT", "/v1/agent/leave", "", header...)
+		if code != http.StatusForbidden || len(f.asked) > 0 {
+			t.Errorf("a foreign page with %q got %d and reached %v", header, code, f.asked)
+		}
+		var e api.Error
+		if err := json.Unmarshal([]byte(body), &e); err != nil || kind != "application/json" || e.Code != api.CodeForbidden || !strings.Contains(e.Message, "another site") {
+			t.Errorf("a foreign page with %q was told %s %q (%v), want the JSON that every error is", header, kind, body, err)
+		}
+	}
+	if code, _, _ := ask(t, s, "PUT", "/v1/agent/leave", "", "Sec-Fetch-Site", "same-origin"); code != http.StatusOK {
+		t.Errorf("the agent's own page got %d", code)
 	}
 }
 
