@@ -174,6 +174,34 @@ func TestLeadershipMovesOffTheHolder(t *testing.T) {
 	}
 }
 
+// TestStreamsAreHeartbeats: what the streams carry tells Raft on both sides, under the term that is, and only as long as
+// both sides hear each other.
+func TestStreamsAreHeartbeats(t *testing.T) {
+	r, a, b, c := three(t)
+	a.Client.Stand("VI_1", good(150))
+	b.Client.Stand("VI_1", good(100))
+	r.elect(c)
+	a.await(t, "VI_1", Granted)
+	count := func() (contacts, led int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return c.contacts[a.id], a.led
+	}
+	for {
+		if contacts, led := count(); contacts >= 3 && led >= 3 {
+			break
+		}
+		a.await(t, "VI_1", Extended)
+	}
+	a.freeze(true)
+	before, _ := count()
+	b.await(t, "VI_1", Granted) // a TTL and the margin later
+	if after, _ := count(); after > before+1 {
+		t.Errorf("the leader took %d contacts from a node that was frozen", after-before)
+	}
+	a.freeze(false)
+}
+
 func TestNoQuorumAndBack(t *testing.T) {
 	r, a, b, c := three(t)
 	a.Client.Stand("VI_1", good(150))
