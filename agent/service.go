@@ -293,15 +293,24 @@ func (a *Agent) RaftPeers(ctx context.Context) ([]api.RaftPeer, error) {
 	if err != nil {
 		return nil, apiError(err)
 	}
-	out := []api.RaftPeer{}
+	return toPeers(ps), nil
+}
+
+// toPeers says what each peer is. Without a leader nobody follows anybody: their states are unknown.
+func toPeers(ps []cluster.RaftPeer) []api.RaftPeer {
+	others := "unknown"
+	if slices.ContainsFunc(ps, func(p cluster.RaftPeer) bool { return p.Leader }) {
+		others = "follower"
+	}
+	out := make([]api.RaftPeer, 0, len(ps))
 	for _, p := range ps {
-		state := "follower"
+		state := others
 		if p.Leader {
 			state = "leader"
 		}
 		out = append(out, api.RaftPeer{Node: p.Name, ID: p.ID, Address: p.Address, State: state, Voter: p.Voter, CommitIndex: p.CommitIndex})
 	}
-	return out, nil
+	return out
 }
 
 // Stats implements httpapi.Service.

@@ -137,6 +137,27 @@ func TestReaders(t *testing.T) {
 	}
 }
 
+// TestPeersWithoutALeader: nobody is called a follower of nobody; that there is no leader is said beside the table, and is no
+// fault of the command. JSON stays one value.
+func TestPeersWithoutALeader(t *testing.T) {
+	_, addr := stub(t, map[string]any{"GET /v1/operator/raft/configuration": []api.RaftPeer{
+		{Node: "lb1", ID: "a1", Address: "10.0.0.1:7300", State: "unknown", Voter: true, CommitIndex: 42},
+		{Node: "lb2", ID: "b2", Address: "10.0.0.2:7300", State: "unknown", Voter: true},
+	}})
+	r := run(t, "operator", "raft", "list-peers", addr)
+	if r.code != 0 || !strings.HasPrefix(r.err, "No leader") || strings.Count(r.err, "\n") != 1 {
+		t.Errorf("%d, errors %q", r.code, r.err)
+	}
+	rows := strings.Split(strings.TrimSpace(r.out), "\n")
+	if len(rows) != 3 || !strings.HasSuffix(rows[1], "42") || !strings.HasSuffix(rows[2], "-") || strings.Count(r.out, "unknown") != 2 {
+		t.Errorf("printed\n%s", r.out)
+	}
+	r = run(t, "operator", "raft", "list-peers", addr, "-format=json")
+	if r.code != 0 || !json.Valid([]byte(r.out)) || !strings.HasPrefix(r.err, "No leader") {
+		t.Errorf("JSON: %+v", r)
+	}
+}
+
 // TestColumns: a column begins at the same place in every row, and an empty cell is a dash.
 func TestColumns(t *testing.T) {
 	var b strings.Builder

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/reeve-lb/reeve/api"
 )
 
 // say prints one line on standard output.
@@ -42,7 +44,8 @@ func infoLeaf() *leaf {
 func raftListPeersLeaf() *leaf {
 	return &leaf{
 		name: "operator raft list-peers", args: "[options]", short: "List Raft's voters", client: true, format: true, noArgs: true,
-		long: "Lists the nodes of Raft's configuration as the agent knows it. Works without a leader too.",
+		long: "Lists the nodes of Raft's configuration as the agent knows it. Works without a leader too: a line on standard error " +
+			"says so then, the states are unknown, and the exit code is 0. A node that does not answer has no commit index.",
 		run: func(c *call) error {
 			cl, err := c.dial()
 			if err != nil {
@@ -52,10 +55,17 @@ func raftListPeersLeaf() *leaf {
 			if err != nil {
 				return err
 			}
+			if len(ps) > 0 && !slices.ContainsFunc(ps, func(p api.RaftPeer) bool { return p.State == "leader" }) {
+				fmt.Fprintln(c.errOut, "No leader: is a majority of the voters in reach? (`reeve members` shows who lives)")
+			}
 			return c.print(ps, func(w io.Writer) {
 				rows := make([][]string, 0, len(ps))
 				for _, p := range ps {
-					rows = append(rows, []string{p.Node, p.ID, p.Address, p.State, strconv.FormatBool(p.Voter), strconv.FormatUint(p.CommitIndex, 10)})
+					index := ""
+					if p.CommitIndex > 0 {
+						index = strconv.FormatUint(p.CommitIndex, 10)
+					}
+					rows = append(rows, []string{p.Node, p.ID, p.Address, p.State, strconv.FormatBool(p.Voter), index})
 				}
 				table(w, []string{"Node", "ID", "Address", "State", "Voter", "Commit Index"}, rows)
 			})
