@@ -42,6 +42,8 @@ type Agent struct {
 	up      chan struct{} // closed when every room is open
 	started time.Time
 
+	warnings source.Problems // of the files and settings that New was given
+
 	mu      sync.Mutex
 	files   config.Document // what the node's own files say
 	running running
@@ -68,12 +70,12 @@ func New(s Settings, out io.Writer) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1), up: make(chan struct{})}
-	a.logProblems(ps)
 	a.files = doc
-	key, err := clusterKey(s, a.log)
+	key, err := clusterKey(s, &ps)
 	if err != nil {
 		return nil, err
 	}
+	a.warnings = ps
 	if err := a.makeCluster(key); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hashicorp/go-hclog"
+	"github.com/reeve-lb/reeve/internal/source"
 )
 
 // keyFile keeps the cluster key in data_dir once it was given, readable by the agent alone.
@@ -18,8 +18,9 @@ const keyFile = "cluster.key"
 // errNoKey is the one line of an agent that has no key.
 var errNoKey = errors.New("no cluster key: give one by -encrypt (`reeve keygen` makes it; the same for every node), or try -dev")
 
-// clusterKey is the key that -encrypt gives or data_dir keeps. A kept one wins: a key is changed by rotation, not by a flag.
-func clusterKey(s Settings, log hclog.Logger) ([]byte, error) {
+// clusterKey is the key that -encrypt gives or data_dir keeps. A kept one wins: a key is changed by rotation, not by a flag;
+// that another was given is added to ps.
+func clusterKey(s Settings, ps *source.Problems) ([]byte, error) {
 	if s.Dev && s.Encrypt == "" {
 		return newKey(), nil
 	}
@@ -42,7 +43,7 @@ func clusterKey(s Settings, log hclog.Logger) ([]byte, error) {
 		if given, err := s.key(); err != nil {
 			return nil, err
 		} else if string(given) != string(stored) {
-			log.Warn("the key kept in data_dir is used, the one given by -encrypt is not", "file", path)
+			ps.Warnf(source.Pos{File: path}, "", "the key kept in data_dir is used, the one given by -encrypt is not")
 		}
 	}
 	return stored, nil

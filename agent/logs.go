@@ -21,6 +21,10 @@ func newLogger(s Settings, out io.Writer) hclog.InterceptLogger {
 	})
 }
 
+// LogWarnings writes what New found odd in the files and settings, a line each: who starts the agent calls it once it has
+// told which agent this is.
+func (a *Agent) LogWarnings() { a.logProblems(a.warnings) }
+
 // logProblems writes what is wrong with a configuration, a line each.
 func (a *Agent) logProblems(ps source.Problems) {
 	for _, p := range ps {

@@ -108,10 +108,12 @@ func reload(c *call, a *agent.Agent) {
 	}
 }
 
+// banner says which agent this is, then what is odd in its configuration, then that its log begins.
 func banner(c *call, a *agent.Agent) {
 	fmt.Fprintf(c.errOut, "==> Reeve %s\n", version.Version)
 	for _, row := range a.Banner() {
 		fmt.Fprintf(c.errOut, "    %s: %s\n", strings.Repeat(" ", max(0, 12-len(row[0])))+row[0], row[1])
 	}
+	a.LogWarnings()
 	fmt.Fprintln(c.errOut, "==> The log follows")
 }

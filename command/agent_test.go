@@ -1,10 +1,48 @@
 package command
 
 import (
+	"bufio"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// TestStartInOrder: first which agent this is, then what is odd in its files, then the log.
+func TestStartInOrder(t *testing.T) {
+	dir := t.TempDir()
+	cfg := write(t, "haproxy.cfg", "global\n    chroot /var/lib/haproxy\n"+goodCfg)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "agent", "-dev", "-node=lb1", "-http-addr=unix://"+filepath.Join(dir, "a.sock"), cfg)
+	cmd.Env = append(os.Environ(), beReeve+"=1")
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for s := bufio.NewScanner(errs); s.Scan(); { // to its end: an agent that nobody reads would block
+		if lines = append(lines, s.Text()); s.Text() == "==> The log follows" {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the agent ended with %v", err)
+	}
+	at := func(word string) int {
+		return slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, word) })
+	}
+	name, node, warning, log := at("==> Reeve "), at("node: lb1"), at("chroot"), at("==> The log follows")
+	if name != 0 || node < 0 || warning < node || log < warning || !strings.Contains(lines[warning], cfg+":2:5") {
+		t.Errorf("lines %d, %d, %d, %d of\n%s", name, node, warning, log, strings.Join(lines, "\n"))
+	}
+}
 
 // TestAgentRefuses: what an agent can't start with is told in lines of their own, nothing runs, 1.
 func TestAgentRefuses(t *testing.T) {
