@@ -32,9 +32,9 @@ func (d *decoder) globalDefs(n tree.Node) {
 		case "script_user":
 			d.user(&g.ScriptUser, k)
 		case "smtp_server":
-			g.SMTPServer = strings.Join(texts(k.Args), " ")
+			d.smtpServer(&g.Mail, k)
 		case "notification_email":
-			g.NotificationEmail = texts(k.Args)
+			g.Mail.To = texts(k.Args)
 		case "vrrp_mcast_group4":
 			if d.scalar(k, g) && !g.McastGroup4.IsMulticast() {
 				d.errorf(k.Args[0].Pos, "224.0.0.18", "%s is no multicast address", tree.Quote(k.Args[0].Text))
@@ -43,6 +43,23 @@ func (d *decoder) globalDefs(n tree.Node) {
 		default:
 			d.scalar(k, g)
 		}
+	}
+}
+
+// smtpServer reads HOST [PORT].
+func (d *decoder) smtpServer(m *vrrp.Mail, k tree.Node) {
+	if len(k.Args) == 0 {
+		d.errorf(k.Pos, "HOST [PORT]", "'%s' needs a host", k.Def.Name)
+		return
+	}
+	m.Server, m.Port = k.Args[0].Text, 0
+	if len(k.Args) > 1 {
+		port, ok := parseInt(k.Args[1].Text, false)
+		if !ok || port < 1 || port > 65535 {
+			d.errorf(k.Args[1].Pos, "a number from 1 to 65535", "%s is no port", tree.Quote(k.Args[1].Text))
+			return
+		}
+		m.Port = int(port)
 	}
 }
 
@@ -236,10 +253,10 @@ func (d *decoder) authentication(in *vrrp.Instance, n tree.Node) {
 	}
 }
 
-func (d *decoder) trackScripts(n tree.Node) []vrrp.TrackScript {
-	var out []vrrp.TrackScript
+func (d *decoder) trackScripts(n tree.Node) []vrrp.Track {
+	var out []vrrp.Track
 	for _, line := range n.Kids {
-		t := vrrp.TrackScript{Name: line.Args[0].Text, Pos: line.Pos}
+		t := vrrp.Track{Name: line.Args[0].Text, Pos: line.Pos}
 		if w, rev, given, ok := d.tracked(line.Args[1:]); ok {
 			if given {
 				t.Weight, t.Reverse = &w, rev

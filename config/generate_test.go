@@ -209,8 +209,8 @@ func genVRRPGlobal(t *rapid.T) vrrp.Global {
 	g.GarpMasterDelay, g.GarpMasterRepeat = seconds(t, "delay", 0, 100), num(t, "repeat", 1, 255)
 	g.GarpInterval = time.Duration(num(t, "interval", 0, 4_294_000_000)) * time.Microsecond
 	g.ScriptUser = maybe(t, "script user", func() string { return genHost.Draw(t, "u") + ":" + genHost.Draw(t, "g") })
-	g.NotificationEmail = list(t, "mail", 3, func(int) string { return str(t, "mail") })
-	g.SMTPServer = maybe(t, "smtp", func() string { return "mail.example 25" })
+	g.Mail.To = list(t, "mail", 3, func(int) string { return str(t, "mail") })
+	g.Mail.Server = maybe(t, "smtp", func() string { return "mail.example" })
 	return g
 }
 
@@ -258,8 +258,8 @@ func genInstance(t *rapid.T, i, scripts int) vrrp.Instance {
 	}
 	in.Garp.MasterDelay = maybe(t, "garp", func() *time.Duration { return new(seconds(t, "delay", 0, 9)) })
 	in.Garp.RefreshRepeat = maybe(t, "refresh", func() *int { return new(num(t, "repeat", 1, 9)) })
-	in.NotifyMaster, in.NotifyBackup, in.Notify = genArgv(t, "master"), genArgv(t, "backup"), genArgv(t, "notify")
-	in.SMTPAlert, in.DontTrackPrim, in.Debug = rapid.Bool().Draw(t, "smtp"), rapid.Bool().Draw(t, "prim"), num(t, "debug", 0, 4)
+	in.Notifies.Master.Argv, in.Notifies.Backup.Argv, in.Notifies.Any.Argv = genArgv(t, "master"), genArgv(t, "backup"), genArgv(t, "notify")
+	in.DontTrackPrim, in.Debug = rapid.Bool().Draw(t, "prim"), num(t, "debug", 0, 4)
 	in.Election = rapid.SampledFrom([]vrrp.Election{vrrp.ElectionAuto, vrrp.ElectionVRRP, vrrp.ElectionCluster}).Draw(t, "election")
 	in.OnQuorumLoss = rapid.SampledFrom([]vrrp.QuorumLoss{vrrp.QuorumLossAuto, vrrp.QuorumLossRelease, vrrp.QuorumLossVRRP}).Draw(t, "loss")
 	in.VIPLifetime = rapid.SampledFrom([]time.Duration{2 * time.Second, -1, time.Minute}).Draw(t, "lifetime")

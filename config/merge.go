@@ -92,7 +92,7 @@ func neutral(doc, base Document) Document {
 }
 
 func notifies(in *vrrp.Instance) [5]*[]string {
-	return [5]*[]string{&in.NotifyMaster, &in.NotifyBackup, &in.NotifyFault, &in.NotifyStop, &in.Notify}
+	return [5]*[]string{&in.Notifies.Master.Argv, &in.Notifies.Backup.Argv, &in.Notifies.Fault.Argv, &in.Notifies.Stop.Argv, &in.Notifies.Any.Argv}
 }
 
 // sameCommand: arguments may differ from node to node, the command may not.

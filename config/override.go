@@ -47,8 +47,8 @@ func (o InstanceOverride) apply(in *vrrp.Instance) {
 		to   *[]string
 		from []string
 	}{
-		{&in.NotifyMaster, o.NotifyMaster}, {&in.NotifyBackup, o.NotifyBackup}, {&in.NotifyFault, o.NotifyFault},
-		{&in.NotifyStop, o.NotifyStop}, {&in.Notify, o.Notify},
+		{&in.Notifies.Master.Argv, o.NotifyMaster}, {&in.Notifies.Backup.Argv, o.NotifyBackup}, {&in.Notifies.Fault.Argv, o.NotifyFault},
+		{&in.Notifies.Stop.Argv, o.NotifyStop}, {&in.Notifies.Any.Argv, o.Notify},
 	} {
 		if n.from != nil {
 			*n.to = n.from

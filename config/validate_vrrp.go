@@ -41,7 +41,7 @@ func (v *validator) scripts() {
 			v.ps.Errorf(s.Pos, `write script "/path/to/check"`, "vrrp_script '%s' has no script", s.Name)
 		}
 		used := slices.ContainsFunc(v.doc.VRRP.Instances, func(in vrrp.Instance) bool {
-			return slices.ContainsFunc(in.TrackScripts, func(t vrrp.TrackScript) bool { return t.Name == s.Name })
+			return slices.ContainsFunc(in.TrackScripts, func(t vrrp.Track) bool { return t.Name == s.Name })
 		})
 		if !used {
 			v.ps.Warnf(s.Pos, "write it in a track_script", "vrrp_script '%s' is used by no vrrp_instance", s.Name)

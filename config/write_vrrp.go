@@ -24,7 +24,7 @@ func (w writer) instance(in *vrrp.Instance) {
 	}
 	b.list("track_script", scripts)
 	b.list("track_interface", trackInterfaceLines(in.TrackInterfaces))
-	b.notifies(in.NotifyMaster, in.NotifyBackup, in.NotifyFault, in.NotifyStop, in.Notify)
+	b.notifies(in.Notifies.Master.Argv, in.Notifies.Backup.Argv, in.Notifies.Fault.Argv, in.Notifies.Stop.Argv, in.Notifies.Any.Argv)
 }
 
 func (w writer) notifies(argvs ...[]string) {

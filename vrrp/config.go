@@ -12,9 +12,14 @@ import (
 
 // Config is the VRRP side of a Document, seen by one node (overrides already merged by config.Document.For).
 type Config struct {
-	Global    Global
-	Scripts   []Script
-	Instances []Instance
+	Global     Global
+	Static     Static
+	Scripts    []Script
+	Processes  []Process
+	Files      []File
+	SyncGroups []SyncGroup
+	GarpGroups []GarpGroup
+	Instances  []Instance
 }
 
 // Global is keepalived.conf's `global_defs`, the VRRP words of it.
@@ -22,21 +27,164 @@ type Global struct {
 	RouterID              string // label in mails and dumps, never on the wire; default the host's name
 	Version               int    // vrrp_version; 2
 	McastGroup4           netip.Addr
+	McastGroup6           netip.Addr // default ff02::12
 	SkipCheckAdvAddr      bool
+	CheckUnicastSrc       bool // vrrp_check_unicast_src
 	Strict                bool
-	GarpMasterDelay       time.Duration // default 5 s
-	GarpMasterRepeat      int           // default 5
-	GarpMasterRefresh     time.Duration // 0: off
-	GarpMasterRefreshRept int           // default 1
-	GarpInterval          time.Duration // pause between two frames; 0: none
-	ScriptUser            string
+	GarpMasterDelay       time.Duration  // default 5 s
+	GarpMasterRepeat      int            // default 5
+	GarpMasterRefresh     time.Duration  // 0: off
+	GarpMasterRefreshRept int            // default 1
+	GarpLowerPrioDelay    *time.Duration // nil: as GarpMasterDelay
+	GarpLowerPrioRepeat   *int           // nil: as GarpMasterRepeat
+	GarpInterval          time.Duration  // pause between two frames; 0: none
+	GnaInterval           time.Duration  // the same for neighbour advertisements
+	GarpExtraIf           *time.Duration // garp_extra_if; nil: none
+	MinGarp               bool           // vrrp_min_garp: one frame, no second burst
+	LowerPrioNoAdvert     bool
+	HigherPrioSendAdvert  bool
+	DownTimerAdverts      int           // default 3
+	StartupDelay          time.Duration // vrrp_startup_delay
+	NotifyPriorityChanges bool
+	LogUnknownVRIDs       bool
+	DynamicInterfaces     bool
+	AllowIfChanges        bool
+	DefaultInterface      string
+	InterfaceDelays       []InterfaceDelay // interface_up_down_delays
+	ScriptUser            string           // user or user:group
 	EnableScriptSecurity  bool
-	// Mail words are kept for the spelling's sake; no mail is sent yet.
-	NotificationEmail     []string
-	NotificationEmailFrom string
-	SMTPServer            string
-	SMTPConnectTimeout    time.Duration
+	Startup               Command // startup_script
+	Shutdown              Command // shutdown_script
+	FIFO                  FIFO    // notify_fifo
+	VRRPFIFO              FIFO    // vrrp_notify_fifo
+	FIFOStatesOnReload    bool    // fifo_write_vrrp_states_on_reload
+	Nftables              string  // nftables [TABLE], vrrp_iptables: the table of rules that vmac and strict need; "": keepalived
+	ReloadTimeFile        string
+	ReloadRepeat          bool
+	Mail                  Mail
+	SNMP                  SNMP
+	Webhooks              []Webhook
+	ProcessName           string
+	ConfigID              string // what @ID compared with; for dumps
 	Pos                   source.Pos
+}
+
+// Command is a script of keepalived.conf with who runs it.
+type Command struct {
+	Argv    []string
+	User    string        // user or user:group; "": script_user
+	Timeout time.Duration // startup and shutdown scripts: default 10 s
+	Pos     source.Pos
+}
+
+// FIFO is a named pipe that transitions are written to, and the script that reads it.
+type FIFO struct {
+	Path   string // "": none
+	Script Command
+}
+
+// Mail is global_defs' words about mail. Mail is sent when To and Server are there.
+type Mail struct {
+	To             []string      // notification_email
+	From           string        // notification_email_from; default user@host
+	Server         string        // smtp_server
+	Port           int           // default 25
+	HeloName       string        // smtp_helo_name; default the host's name
+	ConnectTimeout time.Duration // smtp_connect_timeout; default 30 s
+	Alert          *bool         // smtp_alert
+	AlertVRRP      *bool         // smtp_alert_vrrp
+	NoFaults       bool          // no_email_faults
+}
+
+// SNMP is where traps go: `snmp { trap_sink = "host:162" ... }`, and keepalived's flags that ask for them.
+type SNMP struct {
+	EnableTraps bool   // enable_traps, enable_snmp_*
+	TrapSink    string // host or host:port (162); "": none, and EnableTraps is a warning
+	Version     string // "2c" (default) or "3"
+	Community   string // 2c; default public
+	User        SNMPUser
+	Pos         source.Pos
+}
+
+// SNMPUser is SNMPv3's user (RFC 3414).
+type SNMPUser struct {
+	Name         string
+	AuthProtocol string // "", MD5, SHA, SHA256
+	AuthPass     string
+	PrivProtocol string // "", DES, AES
+	PrivPass     string
+}
+
+// Webhook is an address that transitions are posted to as JSON.
+type Webhook struct {
+	Name    string
+	URL     string
+	Secret  string        // signs the body (HMAC-SHA256 in X-Reeve-Signature); "": unsigned
+	Timeout time.Duration // default 5 s
+	Retries int           // default 3
+	Pos     source.Pos
+}
+
+// InterfaceDelay debounces a link.
+type InterfaceDelay struct {
+	Interface string
+	Down, Up  time.Duration
+	Pos       source.Pos
+}
+
+// Static is what is added at the start and kept to the end, whoever is master.
+type Static struct {
+	Addresses []Address
+	Routes    []Route
+	Rules     []Rule
+}
+
+// Process is a `vrrp_track_process`.
+type Process struct {
+	Name           string
+	Command        string   // name or path of the program
+	Args           []string // with FullCommand: its arguments
+	FullCommand    bool
+	ParamMatch     string // "", initial, partial, exact
+	Weight         int
+	Reverse        bool
+	Quorum         int // default 1
+	QuorumMax      int // 0: none
+	ForkDelay      time.Duration
+	TerminateDelay time.Duration
+	Pos            source.Pos
+}
+
+// File is a `track_file`: a number in a file, times the weight, is added to the priority.
+type File struct {
+	Name      string
+	Path      string
+	Weight    int // default 1
+	Reverse   bool
+	Init      *int // init_file VALUE
+	Overwrite bool
+	Pos       source.Pos
+}
+
+// SyncGroup is a `vrrp_sync_group`: instances that are MASTER together or not at all.
+type SyncGroup struct {
+	Name            string
+	Members         []string
+	TrackScripts    []Track
+	TrackInterfaces []TrackInterface
+	TrackProcesses  []Track
+	TrackFiles      []Track
+	TrackingWeight  bool // sync_group_tracking_weight: members may have weighted trackers
+	Notifies        Notifies
+	SMTPAlert       *bool
+	Pos             source.Pos
+}
+
+// GarpGroup is a `garp_group`: interfaces that share a pace.
+type GarpGroup struct {
+	GarpInterval, GnaInterval time.Duration
+	Interfaces                []string
+	Pos                       source.Pos
 }
 
 // Script is a `vrrp_script`.
@@ -118,21 +266,34 @@ type Instance struct {
 	Version         int           // 2
 	AuthType        AuthType
 	AuthPass        string     // at most 8 bytes are used
-	McastSrcIP      netip.Addr // zero: the interface's primary address
+	McastSrcIP      netip.Addr // zero: the interface's primary address; mcast_src_ip or unicast_src_ip
+	TrackSrcIP      bool       // the source address has to be there
+	McastDstIP      netip.Addr // zero: Global's group
+	Unicast         Unicast
+	VMAC            VMAC
+	NativeIPv6      bool
+	Accept          *bool // accept, no_accept; nil: by version and strict mode
+	StrictMode      *bool // strict_mode; nil: Global's
+	SkipCheckAdv    *bool // skip_check_adv_addr; nil: Global's
+	Promote         bool  // promote_secondaries
+	DownTimer       int   // down_timer_adverts; 0: Global's
+	LowerNoAdvert   *bool
+	HigherSend      *bool
 	NoPreempt       bool
 	PreemptDelay    time.Duration
 	Addresses       []Address // virtual_ipaddress: listed in the advert, in this order
 	Excluded        []Address // virtual_ipaddress_excluded: carried but not listed
-	TrackScripts    []TrackScript
+	Routes          []Route
+	Rules           []Rule
+	TrackScripts    []Track
 	TrackInterfaces []TrackInterface
+	TrackProcesses  []Track
+	TrackFiles      []Track
 	DontTrackPrim   bool
 	Garp            Garp
-	NotifyMaster    []string // argv each; empty: none
-	NotifyBackup    []string
-	NotifyFault     []string
-	NotifyStop      []string
-	Notify          []string // gets INSTANCE name state priority appended
-	SMTPAlert       bool
+	Notifies        Notifies
+	PriorityChanges *bool // notify_priority_changes; nil: Global's
+	SMTPAlert       *bool // nil: Global's
 	Debug           int
 	Election        Election
 	OnQuorumLoss    QuorumLoss
@@ -140,12 +301,47 @@ type Instance struct {
 	Pos             source.Pos
 }
 
+// Notifies are the scripts of an instance or a group. An empty Argv is none.
+type Notifies struct {
+	Master, Backup, Fault, Stop, Deleted, MasterRxLower Command
+	Any                                                 Command // `notify`: gets INSTANCE|GROUP name state priority appended
+}
+
+// Unicast is adverts by unicast. There are peers or it is off.
+type Unicast struct {
+	Peers       []Peer
+	TTL         int   // unicast_ttl; 0: 255
+	CheckSrc    *bool // check_unicast_src; nil: Global's
+	FaultNoPeer bool
+	OldChecksum *bool // old_unicast_checksum: v3 without the pseudo-header; nil: as the peer does
+}
+
+// Peer is a line of unicast_peer.
+type Peer struct {
+	Addr           netip.Addr
+	MinTTL, MaxTTL int // 0, 255: any
+	Pos            source.Pos
+}
+
+// VMAC is a virtual MAC address: a macvlan or ipvlan of its own for the instance.
+type VMAC struct {
+	Use      bool   // use_vmac
+	Name     string // default vrrp.VRID, vrrp6.VRID
+	MAC      string // default 00:00:5e:00:01:VRID (RFC 9568 section 7.3)
+	IPVlan   bool   // use_ipvlan
+	XmitBase bool   // vmac_xmit_base: adverts leave by the interface below
+	Addr     bool   // use_vmac_addr: for addresses on other interfaces too
+}
+
 // Garp overrides Global's schedule; nil fields inherit.
 type Garp struct {
-	MasterDelay   *time.Duration
-	MasterRepeat  *int
-	MasterRefresh *time.Duration
-	RefreshRepeat *int
+	MasterDelay     *time.Duration
+	MasterRepeat    *int
+	MasterRefresh   *time.Duration
+	RefreshRepeat   *int
+	LowerPrioDelay  *time.Duration
+	LowerPrioRepeat *int
+	ExtraIf         *time.Duration
 }
 
 // Address is one virtual address with the words that may follow it.
@@ -158,8 +354,8 @@ type Address struct {
 	Pos       source.Pos
 }
 
-// TrackScript names a Script and may override its weight.
-type TrackScript struct {
+// Track names a Script, Process or File and may override its weight.
+type Track struct {
 	Name    string
 	Weight  *int
 	Reverse bool
@@ -172,4 +368,40 @@ type TrackInterface struct {
 	Weight  int // 0: down is FAULT
 	Reverse bool
 	Pos     source.Pos
+}
+
+// Route is a line of static_routes or virtual_routes, in the words of ip-route(8).
+type Route struct {
+	Words   []string // as written; what follows is read from them
+	Dst     netip.Prefix
+	Via     netip.Addr
+	Src     netip.Addr
+	Dev     string
+	Scope   string
+	Table   string
+	Metric  int
+	Type    string // "", blackhole, unreachable, prohibit, throw
+	Hops    []Hop  // nexthop
+	NoTrack bool
+	Pos     source.Pos
+}
+
+// Hop is one of several next hops of a Route.
+type Hop struct {
+	Via    netip.Addr
+	Dev    string
+	Weight int
+}
+
+// Rule is a line of static_rules or virtual_rules, in the words of ip-rule(8).
+type Rule struct {
+	Words    []string
+	From, To netip.Prefix
+	Table    string
+	Priority int
+	Fwmark   uint32
+	IIF, OIF string
+	Type     string // "", blackhole, unreachable, prohibit
+	NoTrack  bool
+	Pos      source.Pos
 }

@@ -50,7 +50,7 @@ func (s segment) status(t *testing.T, p *lab.Process) speaker.InstanceStatus {
 // tracked makes an instance's script fail while the file is missing.
 func tracked(c vrrp.Config, file string, weight int) vrrp.Config {
 	c.Scripts = []vrrp.Script{{Name: "chk", Command: []string{"/usr/bin/test", "-e", file}, Interval: 200 * time.Millisecond, Weight: weight, Rise: 1, Fall: 2}}
-	c.Instances[0].TrackScripts = []vrrp.TrackScript{{Name: "chk"}}
+	c.Instances[0].TrackScripts = []vrrp.Track{{Name: "chk"}}
 	return c
 }
 
@@ -272,10 +272,10 @@ func TestNotify(t *testing.T) {
 		return []string{"/bin/sh", "-c", "{ " + text + "; } >> " + out, "sh"}
 	}
 	p, _ := start(t, s.Test, s.a, config(100, func(in *vrrp.Instance) {
-		in.Notify = sh(`echo "$# $1 $2 $3 $4 $REEVE_INSTANCE $REEVE_STATE $REEVE_PRIORITY $REEVE_EPOCH"`)
-		in.NotifyMaster = sh(`test -e /sys/class/net/eth0 && echo "master $#"; sleep 0.3`)
-		in.NotifyBackup = sh(`echo backup`)
-		in.NotifyStop = sh(`echo stop`)
+		in.Notifies.Any.Argv = sh(`echo "$# $1 $2 $3 $4 $REEVE_INSTANCE $REEVE_STATE $REEVE_PRIORITY $REEVE_EPOCH"`)
+		in.Notifies.Master.Argv = sh(`test -e /sys/class/net/eth0 && echo "master $#"; sleep 0.3`)
+		in.Notifies.Backup.Argv = sh(`echo backup`)
+		in.Notifies.Stop.Argv = sh(`echo stop`)
 	}))
 	s.owner(t, s.a)
 	time.Sleep(10 * time.Millisecond) // it is MASTER: now it is told to stop while the script of MASTER runs

@@ -71,7 +71,7 @@ func jobs(e Event) []script.Job {
 		"REEVE_EPOCH=" + strconv.FormatUint(e.Epoch, 10),
 		"REEVE_CAUSE=" + e.Cause,
 	}
-	specific := map[string][]string{"MASTER": in.NotifyMaster, "BACKUP": in.NotifyBackup, "FAULT": in.NotifyFault, "STOP": in.NotifyStop}
+	specific := map[string][]string{"MASTER": in.Notifies.Master.Argv, "BACKUP": in.Notifies.Backup.Argv, "FAULT": in.Notifies.Fault.Argv, "STOP": in.Notifies.Stop.Argv}
 	var out []script.Job
 	add := func(kind string, argv []string) {
 		spec := script.Spec{Argv: argv, Env: env, User: e.User, KeepChildren: true}
@@ -80,8 +80,8 @@ func jobs(e Event) []script.Job {
 	if argv := specific[e.State]; len(argv) > 0 {
 		add("state", argv)
 	}
-	if len(in.Notify) > 0 {
-		argv := append(append([]string(nil), in.Notify...), "INSTANCE", in.Name, e.State, strconv.Itoa(e.Priority))
+	if len(in.Notifies.Any.Argv) > 0 {
+		argv := append(append([]string(nil), in.Notifies.Any.Argv...), "INSTANCE", in.Name, e.State, strconv.Itoa(e.Priority))
 		add("generic", argv)
 	}
 	return out

@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestJobs(t *testing.T) {
-	in := vrrp.Instance{Name: "VI_1", NotifyMaster: []string{"/m", "x"}, NotifyStop: []string{"/s"}, Notify: []string{"/n", "arg"}}
+	in := vrrp.Instance{Name: "VI_1", Notifies: vrrp.Notifies{Master: vrrp.Command{Argv: []string{"/m", "x"}}, Stop: vrrp.Command{Argv: []string{"/s"}}, Any: vrrp.Command{Argv: []string{"/n", "arg"}}}}
 	for _, tc := range []struct {
 		state string
 		want  []string
@@ -43,7 +43,7 @@ func TestJobs(t *testing.T) {
 			t.Errorf("%s runs %q, want %q", tc.state, got, tc.want)
 		}
 	}
-	if len(in.Notify) != 2 {
+	if len(in.Notifies.Any.Argv) != 2 {
 		t.Error("the configuration's argv grew")
 	}
 }
@@ -51,7 +51,7 @@ func TestJobs(t *testing.T) {
 // TestOrder: a slow script of MASTER does not end after what came later, and of states that wait only the last is told.
 func TestOrder(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	in := vrrp.Instance{Name: "VI_1", Notify: []string{"/bin/sh", "-c", `sleep 0.1; echo $3 >> ` + out, "sh"}}
+	in := vrrp.Instance{Name: "VI_1", Notifies: vrrp.Notifies{Any: vrrp.Command{Argv: []string{"/bin/sh", "-c", `sleep 0.1; echo $3 >> ` + out, "sh"}}}}
 	n := New(Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -54,32 +54,32 @@ func TestRate(t *testing.T) {
 		base    int
 		weight  int
 		reverse bool
-		track   vrrp.TrackScript
+		track   vrrp.Track
 		state   ScriptState
 		want    int
 		fault   bool
 		pending bool
 	}{
-		{"negative, up", 100, -60, false, vrrp.TrackScript{}, up, 100, false, false},
-		{"negative, down", 100, -60, false, vrrp.TrackScript{}, down, 40, false, false},
-		{"negative, unknown", 100, -60, false, vrrp.TrackScript{}, unknown, 100, false, false},
-		{"positive, up", 100, 20, false, vrrp.TrackScript{}, up, 120, false, false},
-		{"positive, down", 100, 20, false, vrrp.TrackScript{}, down, 100, false, false},
-		{"positive, unknown", 100, 20, false, vrrp.TrackScript{}, unknown, 100, false, false},
-		{"reverse", 100, 20, true, vrrp.TrackScript{}, down, 120, false, false},
-		{"reverse twice", 100, 20, true, vrrp.TrackScript{Reverse: true}, up, 120, false, false},
-		{"override", 100, 20, false, vrrp.TrackScript{Weight: w(-5)}, down, 95, false, false},
-		{"clamped below", 10, -253, false, vrrp.TrackScript{}, down, 1, false, false},
-		{"clamped above", 200, 253, false, vrrp.TrackScript{}, up, 254, false, false},
-		{"owner ignores", 255, -60, false, vrrp.TrackScript{}, down, 255, false, false},
-		{"fault", 100, 0, false, vrrp.TrackScript{}, down, 100, true, false},
-		{"no fault", 100, 0, false, vrrp.TrackScript{}, up, 100, false, false},
-		{"fault reversed", 100, 0, true, vrrp.TrackScript{}, up, 100, true, false},
-		{"waits", 100, 0, false, vrrp.TrackScript{}, unknown, 100, false, true},
-		{"owner's fault", 255, 0, false, vrrp.TrackScript{}, down, 255, true, false},
+		{"negative, up", 100, -60, false, vrrp.Track{}, up, 100, false, false},
+		{"negative, down", 100, -60, false, vrrp.Track{}, down, 40, false, false},
+		{"negative, unknown", 100, -60, false, vrrp.Track{}, unknown, 100, false, false},
+		{"positive, up", 100, 20, false, vrrp.Track{}, up, 120, false, false},
+		{"positive, down", 100, 20, false, vrrp.Track{}, down, 100, false, false},
+		{"positive, unknown", 100, 20, false, vrrp.Track{}, unknown, 100, false, false},
+		{"reverse", 100, 20, true, vrrp.Track{}, down, 120, false, false},
+		{"reverse twice", 100, 20, true, vrrp.Track{Reverse: true}, up, 120, false, false},
+		{"override", 100, 20, false, vrrp.Track{Weight: w(-5)}, down, 95, false, false},
+		{"clamped below", 10, -253, false, vrrp.Track{}, down, 1, false, false},
+		{"clamped above", 200, 253, false, vrrp.Track{}, up, 254, false, false},
+		{"owner ignores", 255, -60, false, vrrp.Track{}, down, 255, false, false},
+		{"fault", 100, 0, false, vrrp.Track{}, down, 100, true, false},
+		{"no fault", 100, 0, false, vrrp.Track{}, up, 100, false, false},
+		{"fault reversed", 100, 0, true, vrrp.Track{}, up, 100, true, false},
+		{"waits", 100, 0, false, vrrp.Track{}, unknown, 100, false, true},
+		{"owner's fault", 255, 0, false, vrrp.Track{}, down, 255, true, false},
 	} {
 		tc.track.Name = "chk"
-		in := vrrp.Instance{Priority: tc.base, TrackScripts: []vrrp.TrackScript{tc.track, {Name: "nobody"}}}
+		in := vrrp.Instance{Priority: tc.base, TrackScripts: []vrrp.Track{tc.track, {Name: "nobody"}}}
 		r := Rate(in, map[string]vrrp.Script{"chk": {Weight: tc.weight, Reverse: tc.reverse}},
 			func(string) ScriptState { return tc.state }, func(string) error { return nil })
 		if r.Priority != tc.want || (r.Fault != "") != tc.fault || r.Pending != tc.pending || len(r.Weights) != 1 {
