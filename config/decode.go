@@ -18,6 +18,7 @@ import (
 // decoder is the last stage of every reader: the tree becomes a Document. Files of one Document share a decoder.
 type decoder struct {
 	doc     Document
+	opts    Options
 	node    Node
 	ps      source.Problems
 	dialect words.Dialect // of the file at hand

@@ -17,11 +17,29 @@ import (
 // Words is the table of all words of all dialects, for the reference pages. The rows are shared: do not change them.
 func Words() []*words.Word { return words.All() }
 
+// Options change how files are understood. The zero value is what Reeve's own commands want.
+type Options struct {
+	// ConfigID is what @ID and @^ID of keepalived.conf compare with. Files of one node (lb1=a.conf) have the node's name;
+	// "": the host's name up to the first dot.
+	ConfigID string
+	// Instance is what ${_INSTANCE} of keepalived.conf stands for.
+	Instance string
+	// VRRPOnly passes over virtual_server and what belongs to it, as keepalived -P does.
+	VRRPOnly bool
+	// Tolerant makes warnings of the mistakes that keepalived complains of and runs with, and leaves out or takes the
+	// default for what keepalived would. What keepalived would not start with stays an error.
+	Tolerant bool
+}
+
 // Load understands files and merges them into one Document and the settings of this node. Files of one node (lb1=a.conf)
 // are compared with those of the others: what differs by design becomes the Document's Nodes, anything else is a problem
 // that names both places. All problems come at once, sorted by place; when one of them is an error the Document is good
 // for nothing but more messages.
-func Load(files []File) (Document, Node, source.Problems) {
+func Load(files []File, options ...Options) (Document, Node, source.Problems) {
+	var opts Options
+	if len(options) > 0 {
+		opts = options[0]
+	}
 	var nodes []string
 	for _, f := range files {
 		if f.Node != "" && !slices.Contains(nodes, f.Node) {
@@ -35,6 +53,10 @@ func Load(files []File) (Document, Node, source.Problems) {
 	var all source.Problems
 	for _, node := range nodes {
 		d := newDecoder()
+		d.opts = opts
+		if d.opts.ConfigID == "" {
+			d.opts.ConfigID = node
+		}
 		for _, f := range files {
 			if f.Node == "" || f.Node == node {
 				d.read(f)

@@ -75,12 +75,67 @@ func (s *Severity) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Class says what keepalived itself makes of a mistake in a keepalived.conf. Its personality needs that: `-t` answers by
+// it, and a daemon that replaces keepalived has to start where keepalived starts.
+type Class int
+
+const (
+	// ClassAuto is what nobody classified: an Error counts as ClassTolerated, a Warning as ClassSilent.
+	ClassAuto Class = iota
+	// ClassSilent: keepalived says nothing, or Reeve deliberately understands what keepalived does not (-t: 0).
+	ClassSilent
+	// ClassTolerated: keepalived complains, drops the word or takes a default, and runs (-t: 5).
+	ClassTolerated
+	// ClassSecurity: a script may be changed by others than its user, or nobody asked for the check (-t: 6); it runs.
+	ClassSecurity
+	// ClassFatal: keepalived complains and refuses to start (-t: 5, at the start 2).
+	ClassFatal
+	// ClassParameter: a word lacks its argument; keepalived stops reading at once (-t: 2, at the start 2).
+	ClassParameter
+)
+
+var classNames = [...]string{"", "silent", "tolerated", "security", "fatal", "missing parameter"}
+
+// String implements fmt.Stringer.
+func (c Class) String() string {
+	if c < 0 || int(c) >= len(classNames) {
+		return "unknown"
+	}
+	return classNames[c]
+}
+
+// MarshalText spells the class for JSON.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (c *Class) UnmarshalText(b []byte) error {
+	for i, n := range classNames {
+		if n == string(b) {
+			*c = Class(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown class %q", b)
+}
+
 // Problem is one thing wrong at one place: what is wrong (Text) and, where it can be guessed, what was meant (Hint).
 type Problem struct {
 	Pos      Pos      `json:"pos"`
 	Severity Severity `json:"severity"`
 	Text     string   `json:"text"`
 	Hint     string   `json:"hint,omitempty"`
+	Class    Class    `json:"class,omitempty"`
+}
+
+// Kind is the problem's Class, or what its severity says when nobody classified it.
+func (p Problem) Kind() Class {
+	switch {
+	case p.Class != ClassAuto:
+		return p.Class
+	case p.Severity == Error:
+		return ClassTolerated
+	}
+	return ClassSilent
 }
 
 // Error prints the one line a user reads: file:line:col: error: text (hint).
@@ -112,6 +167,13 @@ func (ps *Problems) Errorf(at Pos, hint, format string, args ...any) {
 // Warnf adds a warning.
 func (ps *Problems) Warnf(at Pos, hint, format string, args ...any) {
 	*ps = append(*ps, Problem{Pos: at, Severity: Warning, Text: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// As gives the last problem a class: ps.Errorf(...) and then ps.As(ClassFatal).
+func (ps Problems) As(c Class) {
+	if len(ps) > 0 {
+		ps[len(ps)-1].Class = c
+	}
 }
 
 // Err is nil without errors (warnings are none); otherwise an error that prints every error on a line of its own.
