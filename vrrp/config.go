@@ -12,14 +12,15 @@ import (
 
 // Config is the VRRP side of a Document, seen by one node (overrides already merged by config.Document.For).
 type Config struct {
-	Global     Global
-	Static     Static
-	Scripts    []Script
-	Processes  []Process
-	Files      []File
-	SyncGroups []SyncGroup
-	GarpGroups []GarpGroup
-	Instances  []Instance
+	Global      Global
+	Static      Static
+	Scripts     []Script
+	Processes   []Process
+	Files       []File
+	SyncGroups  []SyncGroup
+	GarpGroups  []GarpGroup
+	TrackGroups []TrackGroup
+	Instances   []Instance
 }
 
 // Global is keepalived.conf's `global_defs`, the VRRP words of it.
@@ -39,7 +40,8 @@ type Global struct {
 	GarpLowerPrioRepeat   *int           // nil: as GarpMasterRepeat
 	GarpInterval          time.Duration  // pause between two frames; 0: none
 	GnaInterval           time.Duration  // the same for neighbour advertisements
-	GarpExtraIf           *time.Duration // garp_extra_if; nil: none
+	GarpExtraIf           *time.Duration // garp_extra_if; nil, 0: none
+	GarpExtraIfAll        bool           // garp_extra_if all: on other interfaces too, not only on virtual ones
 	MinGarp               bool           // vrrp_min_garp: one frame, no second burst
 	LowerPrioNoAdvert     bool
 	HigherPrioSendAdvert  bool
@@ -59,6 +61,19 @@ type Global struct {
 	VRRPFIFO              FIFO    // vrrp_notify_fifo
 	FIFOStatesOnReload    bool    // fifo_write_vrrp_states_on_reload
 	Nftables              string  // nftables [TABLE], vrrp_iptables: the table of rules that vmac and strict need; "": keepalived
+	NftablesPriority      *int    // nftables_priority; nil: -1
+	NftablesCounters      bool
+	VMACPrefix            string // vmac_prefix; "": vrrp
+	VMACAddrPrefix        string // vmac_addr_prefix; "": VMACPrefix
+	DisableLocalIGMP      bool
+	InstanceName          string // instance: of several daemons on a host
+	NetNamespace          string // net_namespace
+	UsePIDDir             bool
+	DataUseInstance       bool
+	ReloadCheckConfig     bool
+	ReloadFile            *string // reload_file; nil: none, "": keepalived.reload in the pid directory
+	Umask                 *int    // umask; nil: as the process has it
+	RandomSeed            *int
 	ReloadTimeFile        string
 	ReloadRepeat          bool
 	Mail                  Mail
@@ -80,6 +95,7 @@ type Command struct {
 // FIFO is a named pipe that transitions are written to, and the script that reads it.
 type FIFO struct {
 	Path   string // "": none
+	User   string // who owns it: user or user:group; "": script_user
 	Script Command
 }
 
@@ -139,17 +155,24 @@ type Static struct {
 	Rules     []Rule
 }
 
+// TrackGroup is a `track_group`: the instances that go to FAULT with a static address, route or rule that names it.
+type TrackGroup struct {
+	Name    string
+	Members []string
+	Pos     source.Pos
+}
+
 // Process is a `vrrp_track_process`.
 type Process struct {
 	Name           string
 	Command        string   // name or path of the program
 	Args           []string // with FullCommand: its arguments
 	FullCommand    bool
-	ParamMatch     string // "", initial, partial, exact
-	Weight         int
+	ParamMatch     string // "": the name alone, or with Args all of them; initial, partial, exact (param_match alone: no arguments)
+	Weight         int    // default 1
 	Reverse        bool
 	Quorum         int // default 1
-	QuorumMax      int // 0: none
+	QuorumMax      int // 0: none; -1: quorum_max 0, it must not run at all
 	ForkDelay      time.Duration
 	TerminateDelay time.Duration
 	Pos            source.Pos
@@ -269,6 +292,7 @@ type Instance struct {
 	McastSrcIP      netip.Addr // zero: the interface's primary address; mcast_src_ip or unicast_src_ip
 	TrackSrcIP      bool       // the source address has to be there
 	McastDstIP      netip.Addr // zero: Global's group
+	VRF             string     // of an instance by unicast without an interface
 	Unicast         Unicast
 	VMAC            VMAC
 	NativeIPv6      bool
@@ -304,6 +328,7 @@ type Instance struct {
 // Notifies are the scripts of an instance or a group. An empty Argv is none.
 type Notifies struct {
 	Master, Backup, Fault, Stop, Deleted, MasterRxLower Command
+	SayDeleted                                          bool    // notify_deleted: an instance that goes is DELETED, not FAULT
 	Any                                                 Command // `notify`: gets INSTANCE|GROUP name state priority appended
 }
 
@@ -325,12 +350,14 @@ type Peer struct {
 
 // VMAC is a virtual MAC address: a macvlan or ipvlan of its own for the instance.
 type VMAC struct {
-	Use      bool   // use_vmac
-	Name     string // default vrrp.VRID, vrrp6.VRID
-	MAC      string // default 00:00:5e:00:01:VRID (RFC 9568 section 7.3)
-	IPVlan   bool   // use_ipvlan
-	XmitBase bool   // vmac_xmit_base: adverts leave by the interface below
-	Addr     bool   // use_vmac_addr: for addresses on other interfaces too
+	Use        bool         // use_vmac
+	Name       string       // default vrrp.VRID, vrrp6.VRID
+	MAC        string       // default 00:00:5e:00:01:VRID (RFC 9568 section 7.3)
+	IPVlan     bool         // use_ipvlan
+	IPVlanIP   netip.Prefix // its address; zero: none
+	IPVlanMode string       // "", bridge, private, vepa
+	XmitBase   bool         // vmac_xmit_base: adverts leave by the interface below
+	Addr       bool         // use_vmac_addr: for addresses on other interfaces too
 }
 
 // Garp overrides Global's schedule; nil fields inherit.
@@ -342,16 +369,23 @@ type Garp struct {
 	LowerPrioDelay  *time.Duration
 	LowerPrioRepeat *int
 	ExtraIf         *time.Duration
+	ExtraIfAll      bool
 }
 
 // Address is one virtual address with the words that may follow it.
 type Address struct {
-	Prefix    netip.Prefix // /32 when none is written
-	Dev       string       // "": the instance's interface
-	Scope     string       // "": global
-	Label     string
-	Broadcast string // "", an address, "+" or "-"
-	Pos       source.Pos
+	Prefix                                           netip.Prefix // /32 when none is written
+	Dev                                              string       // "": the instance's interface
+	Scope                                            string       // "": global
+	Label                                            string
+	Broadcast                                        string         // "", an address, "+" or "-"
+	Peer                                             netip.Prefix   // of a point-to-point link; zero: none
+	UseVMAC                                          bool           // on a virtual interface of its own
+	NoTrack                                          bool           // taken away from outside: nobody minds, nobody puts it back
+	TrackGroup                                       string         // of a static address
+	Home, NoDAD, MngTmpAddr, NoPrefixRoute, AutoJoin bool           // flags of ip-address(8)
+	PreferredLft                                     *time.Duration // preferred_lft; negative: forever; nil: 0 for an IPv6 /128, else forever
+	Pos                                              source.Pos
 }
 
 // Track names a Script, Process or File and may override its weight.
@@ -372,36 +406,54 @@ type TrackInterface struct {
 
 // Route is a line of static_routes or virtual_routes, in the words of ip-route(8).
 type Route struct {
-	Words   []string // as written; what follows is read from them
-	Dst     netip.Prefix
-	Via     netip.Addr
-	Src     netip.Addr
-	Dev     string
-	Scope   string
-	Table   string
-	Metric  int
-	Type    string // "", blackhole, unreachable, prohibit, throw
-	Hops    []Hop  // nexthop
-	NoTrack bool
-	Pos     source.Pos
+	Words                                             []string // as written; what follows is read from them
+	Dst                                               netip.Prefix
+	Via                                               netip.Addr
+	Src                                               netip.Addr
+	Dev                                               string
+	Scope                                             string
+	Table                                             string
+	Metric                                            int
+	Type                                              string // "", blackhole, unreachable, prohibit, throw
+	Hops                                              []Hop  // nexthop
+	TOS                                               string
+	Protocol                                          string
+	OnLink                                            bool
+	MTU, AdvMSS, Window, HopLimit, InitCwnd, InitRwnd int
+	Append                                            bool // append, add: not in front of routes that match too
+	VRF                                               string
+	IPv6                                              bool // inet6, or an address says so
+	NoTrack                                           bool
+	TrackGroup                                        string // of a static route
+	Pos                                               source.Pos
 }
 
 // Hop is one of several next hops of a Route.
 type Hop struct {
 	Via    netip.Addr
 	Dev    string
-	Weight int
+	Weight int // 1..256; default 1
+	OnLink bool
 }
 
 // Rule is a line of static_rules or virtual_rules, in the words of ip-rule(8).
 type Rule struct {
-	Words    []string
-	From, To netip.Prefix
-	Table    string
-	Priority int
-	Fwmark   uint32
-	IIF, OIF string
-	Type     string // "", blackhole, unreachable, prohibit
-	NoTrack  bool
-	Pos      source.Pos
+	Words                           []string
+	From, To                        netip.Prefix
+	Table                           string
+	Priority                        int
+	Fwmark                          uint32
+	FwmarkMask                      uint32 // 0: all bits
+	IIF, OIF                        string
+	Type                            string // "", blackhole, unreachable, prohibit
+	Not                             bool
+	TOS                             string
+	Goto                            int // 0: none
+	SuppressPrefixLength            *int
+	IPProto, UIDRange, SPort, DPort string // as written: a name or a number; N-M
+	L3MDev                          bool
+	IPv6                            bool // inet6, or an address says so
+	NoTrack                         bool
+	TrackGroup                      string // of a static rule
+	Pos                             source.Pos
 }
