@@ -393,7 +393,9 @@ type Track struct {
 	Name    string
 	Weight  *int
 	Reverse bool
-	Pos     source.Pos
+	// NoReverse is `noreverse`: not reversed, though the Script, Process or File is.
+	NoReverse bool
+	Pos       source.Pos
 }
 
 // TrackInterface is one line of track_interface.
