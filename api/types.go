@@ -64,6 +64,7 @@ type Problem struct {
 	Text     string `json:"text"`
 	Hint     string `json:"hint,omitempty"`
 	Node     string `json:"node,omitempty"` // "": the file itself, whatever the node
+	Rule     string `json:"rule,omitempty"` // name of the rule of the linter that warns; -ignore silences it
 }
 
 // Change is one difference between the version in force and the wanted one.

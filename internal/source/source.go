@@ -16,6 +16,8 @@ type Pos struct {
 	File string `json:",omitempty"`
 	Line int    `json:",omitempty"`
 	Col  int    `json:",omitempty"`
+	// Via is "file:line" of the text itself when File, Line and Col only use it: of a variable's definition.
+	Via string `json:",omitempty"`
 }
 
 // Equal is always true: two settings that differ only in where they were written are the same setting. It makes
@@ -125,6 +127,7 @@ type Problem struct {
 	Text     string   `json:"text"`
 	Hint     string   `json:"hint,omitempty"`
 	Class    Class    `json:"class,omitempty"`
+	Rule     string   `json:"rule,omitempty"` // name of the linter's rule, by which it can be silenced; "": none
 }
 
 // Kind is the problem's Class, or what its severity says when nobody classified it.
@@ -153,6 +156,11 @@ func (p Problem) Error() string {
 		b.WriteString(p.Hint)
 		b.WriteString(")")
 	}
+	if p.Pos.Via != "" {
+		b.WriteString(" [written at ")
+		b.WriteString(p.Pos.Via)
+		b.WriteString("]")
+	}
 	return b.String()
 }
 
@@ -173,6 +181,13 @@ func (ps *Problems) Warnf(at Pos, hint, format string, args ...any) {
 func (ps Problems) As(c Class) {
 	if len(ps) > 0 {
 		ps[len(ps)-1].Class = c
+	}
+}
+
+// Name gives the last problem the name of a rule of config/lint.
+func (ps Problems) Name(rule string) {
+	if len(ps) > 0 {
+		ps[len(ps)-1].Rule = rule
 	}
 }
 
