@@ -229,8 +229,12 @@ func (r *reader) line(n tree.Node, p piece) (tree.Node, bool) {
 			return n, true
 		}
 	}
-	if len(n.Args) < want {
+	if n.Def.Bare {
+		want = min(want, len(n.Args))
+	}
+	if len(n.Args) < want || n.Def.Type == words.Line {
 		r.ps.Errorf(n.Pos, "", "%s needs a value", tree.Quote(n.Def.Name))
+		r.ps.As(source.ClassParameter)
 		return n, false
 	}
 	if len(n.Args) > want {
@@ -249,15 +253,14 @@ func command(n tree.Node, p piece, ps *source.Problems) (tree.Node, bool) {
 	n.Shell = true
 	if strings.HasPrefix(p.raw, `"`) {
 		if end := closing(p.raw, 0, '"'); end > 0 {
-			if rest := strings.TrimLeft(p.raw[end+1:], " \t"); rest != "" {
-				at := p.rawAt
-				at.Col += len(p.raw) - len(rest)
-				ps.Errorf(at, "script_user names who runs commands", "a user after a command is not supported yet")
-				return n, false
-			}
 			at := p.rawAt
 			at.Col++
 			n.Args = []tree.Word{{Text: unescape(p.raw[1:end]), Pos: at}}
+			for _, w := range p.words[1:] {
+				if w.Pos.Col > p.rawAt.Col+end { // the user and the group
+					n.Args = append(n.Args, w)
+				}
+			}
 			return n, true
 		}
 	}

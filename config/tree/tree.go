@@ -25,7 +25,7 @@ type Node struct {
 	Kids  []Node
 	Torn  []string // first words of lines that were not understood and are not among Kids
 	No    bool     // negated: `no option ...`, or false in HCL
-	Shell bool     // of a Script: Args[0] is a line that may need a shell; else Args is the command word by word
+	Shell bool     // of a Script: Args[0] is a line that may need a shell, Args[1:] is [user [group]]; else Args is the command word by word
 }
 
 // Quote shows a word in a message, shortened.
@@ -48,11 +48,17 @@ func Resolve(d words.Dialect, scope string, w Word, ps *source.Problems) *words.
 	case def == nil:
 		unknown(d, scope, w, ps)
 		return nil
+	case def.Status == words.NotYet && def.Note != "":
+		ps.Errorf(w.Pos, def.Note, "%s is not supported", Quote(w.Text))
+		ps.As(source.ClassFatal)
+		return nil
 	case def.Status == words.NotYet:
 		ps.Errorf(w.Pos, "", "%s is not supported yet", Quote(w.Text))
+		ps.As(source.ClassFatal)
 		return nil
 	case def.Status == words.Alias:
-		ps.Warnf(w.Pos, "write '"+def.Note+"'", "%s is an old name", Quote(w.Text))
+		ps.Warnf(w.Pos, "write '"+def.Note+"'", "%s is taken for '%s'", Quote(w.Text), def.Note)
+		ps.As(def.Class)
 		return words.Find(d, scope, def.Note)
 	}
 	return def
