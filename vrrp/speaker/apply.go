@@ -10,6 +10,7 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/packet"
+	"github.com/reeve-lb/reeve/vrrp/track"
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
@@ -19,7 +20,7 @@ import (
 // is left out. Apply returns before the change is done.
 func (s *Speaker) Apply(c vrrp.Config, defaultElection vrrp.Election) source.Problems {
 	var ps source.Problems
-	w := wanted{scripts: map[string]vrrp.Script{}, user: c.Global.ScriptUser, virtual: map[netip.Addr]bool{}}
+	w := wanted{track: track.Used(c), virtual: map[netip.Addr]bool{}}
 	names := map[string]bool{}
 	vrids := map[routerKey]string{}
 	for _, in := range c.Instances {
@@ -39,11 +40,6 @@ func (s *Speaker) Apply(c vrrp.Config, defaultElection vrrp.Election) source.Pro
 		}
 		names[in.Name], vrids[key] = true, in.Name
 		s.checkLinks(in, &ps)
-		for _, t := range in.TrackScripts {
-			if script, ok := set.scripts[t.Name]; ok {
-				w.scripts[t.Name] = script
-			}
-		}
 		for _, a := range set.group.Addresses {
 			w.virtual[a.Prefix.Addr()] = true
 		}
@@ -116,7 +112,7 @@ func (s *Speaker) reconcile() {
 	s.mu.Unlock()
 	s.end(gone, true)
 	s.end(replaced, false)
-	s.tracker.Apply(w.scripts, w.user)
+	s.tracker.Apply(w.track)
 	for _, name := range order {
 		set := want[name]
 		if i := s.find(name); i != nil {

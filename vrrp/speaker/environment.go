@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/reeve-lb/reeve/vrrp/track"
 )
 
 // environment is what an instance's interface offers.
@@ -64,9 +66,15 @@ func (s *Speaker) virtual() map[netip.Addr]bool {
 	return s.wanted.virtual
 }
 
-// usable is nil if a tracked interface is up.
-func (s *Speaker) usable(dev string) error {
-	link, err := s.vip.Link(dev)
+// trackStates is what trackers are looked up in: the tracker, and the links that the speaker knows.
+type trackStates struct {
+	*track.Tracker
+	sp *Speaker
+}
+
+// Interface is nil if a tracked interface is up.
+func (t trackStates) Interface(dev string) error {
+	link, err := t.sp.vip.Link(dev)
 	if err != nil {
 		return err
 	}

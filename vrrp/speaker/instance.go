@@ -174,30 +174,35 @@ func (i *instance) feed(ev machine.Event) {
 
 // judge looks at one datagram.
 func (i *instance) judge(d packet.Datagram) {
-	warn, err := i.set.expect.Judge(&i.into, d)
-	if err != nil {
-		e := err.(*packet.Error)
-		i.counters.Add(e.Cause)
-		if i.limit.allow(e.Cause.String(), d.Source, boottime.Now()) {
-			i.log.Warn("("+i.name+") advert dropped", "source", d.Source, "cause", e.Cause, "error", err)
-		}
+	f := i.set.expect.Judge(&i.into, d)
+	if f.Cause != 0 {
+		i.counters.Add(f.Cause)
+		i.alarm(d.Source, f)
+	}
+	if f.Refused() {
 		return
 	}
 	i.heard++
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
-	if warn != nil {
-		i.counters.Add(warn.Cause)
-		if i.limit.allow(warn.Cause.String(), d.Source, boottime.Now()) {
-			i.log.Warn("("+i.name+") advert of another configuration accepted", "source", d.Source, "cause", warn.Cause, "error", warn)
-		}
-	}
 	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority})
+}
+
+// alarm names a mismatch, once for a peer and cause.
+func (i *instance) alarm(source netip.Addr, f packet.Finding) {
+	if !i.limit.allow(f.Cause.String(), source, boottime.Now()) {
+		return
+	}
+	what := "advert dropped"
+	if !f.Refused() {
+		what = "advert of another configuration accepted"
+	}
+	i.log.Warn("("+i.name+") "+what, "source", source, "cause", f.Cause, "error", f)
 }
 
 // refresh looks at links, addresses and trackers, and tells the machine what changed.
 func (i *instance) refresh() {
 	env := i.sp.look(i.set)
-	i.rating = track.Rate(i.set.in, i.set.scripts, i.sp.tracker.State, i.sp.usable)
+	i.rating = track.Rate(i.set.in, i.set.sync, i.set.known, trackStates{i.sp.tracker, i.sp})
 	fault := env.fault
 	if fault == "" {
 		fault = i.rating.Fault

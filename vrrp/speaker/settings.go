@@ -1,13 +1,13 @@
 package speaker
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/packet"
+	"github.com/reeve-lb/reeve/vrrp/track"
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
@@ -22,7 +22,8 @@ type settings struct {
 	in      vrrp.Instance
 	global  vrrp.Global
 	cluster bool
-	scripts map[string]vrrp.Script
+	known   track.Known     // what trackers are
+	sync    *vrrp.SyncGroup // the group it is in; nil: none
 	machine machine.Config
 	group   vip.Group
 	advert  packet.Advert // with priority 0
@@ -37,25 +38,15 @@ func newSettings(node string, in vrrp.Instance, c vrrp.Config, cluster bool) (*s
 	if in.Priority == 0 {
 		in.Priority = 100
 	}
-	s := &settings{in: in, global: c.Global, cluster: cluster, scripts: map[string]vrrp.Script{}}
-	for _, script := range c.Scripts {
-		s.scripts[script.Name] = script
-	}
-	listed := make([]netip.Addr, 0, len(in.Addresses))
-	for _, a := range in.Addresses {
-		listed = append(listed, a.Prefix.Addr())
-	}
-	pass := ""
-	if in.AuthType == vrrp.AuthPass {
-		pass = in.AuthPass
+	s := &settings{in: in, global: c.Global, cluster: cluster, known: track.NewKnown(c)}
+	for _, g := range c.SyncGroups {
+		if slices.Contains(g.Members, in.Name) {
+			s.sync = &g
+		}
 	}
 	var err error
-	if s.advert, err = packet.New(in.VirtualRouterID, 0, in.AdvertInt, pass, listed); err != nil {
+	if s.advert, s.expect, err = packet.Of(in, c.Global); err != nil {
 		return nil, err
-	}
-	s.expect = packet.Expect{
-		AuthType: s.advert.AuthType, AuthData: s.advert.AuthData, AdvertInt: s.advert.AdvertInt,
-		Addresses: listed, SkipAddresses: c.Global.SkipCheckAdvAddr,
 	}
 	s.group = vip.Group{
 		Instance: in.Name, Interface: in.Interface, Lifetime: in.VIPLifetime,

@@ -58,8 +58,7 @@ type Speaker struct {
 // wanted is what Apply asked for.
 type wanted struct {
 	settings []*settings
-	scripts  map[string]vrrp.Script // tracked ones
-	user     string
+	track    track.Wanted
 	virtual  map[netip.Addr]bool
 }
 

@@ -7,19 +7,14 @@ type ScriptState struct {
 	Known bool   // there was a result, or init_fail stands for one
 	Up    bool   // rise and fall done
 	Note  string // how the last run ended, "exited with status 1"
-	runs  int    // in a row that say otherwise than Up
+	// Skipped counts the starts that fell out because the run before was not through.
+	Skipped uint64
+	runs    int  // in a row that say otherwise than Up
+	late    bool // the last run sat out a start
 }
 
 // Word is the state for people: ok, failed, unknown.
-func (s ScriptState) Word() string {
-	switch {
-	case !s.Known:
-		return "unknown"
-	case s.Up:
-		return "ok"
-	}
-	return "failed"
-}
+func (s ScriptState) Word() string { return verdict{known: s.Known, up: s.Up}.word() }
 
 // initial is a script's state before its first result.
 func initial(c vrrp.Script) ScriptState {

@@ -3,9 +3,9 @@ package track
 import (
 	"context"
 	"maps"
-	"reflect"
+	"math/rand/v2"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -16,19 +16,72 @@ import (
 // Options of New.
 type Options struct {
 	Logger  hclog.Logger                                           // nil: none
-	Changed func()                                                 // a script's state changed; called from the script's goroutine, must not block
+	Changed func()                                                 // a tracker's state changed; called from several goroutines, must not block
 	Run     func(ctx context.Context, s script.Spec) script.Result // nil: script.Run
+	Jitter  func() float64                                         // in [0, 1): where in its interval a script's phase is; nil: at random
+	Proc    string                                                 // where proc(5) is mounted; "": /proc
 }
 
-// Tracker runs the vrrp_scripts that are tracked. Apply and State are safe for concurrent use.
-type Tracker struct {
-	o    Options
-	wake chan struct{}
+// Wanted is what is tracked by at least one instance or group, and who runs scripts that don't say it.
+type Wanted struct {
+	Scripts   []vrrp.Script
+	Processes []vrrp.Process
+	Files     []vrrp.File
+	User      string // script_user, user or user:group
+}
 
-	mu     sync.Mutex
-	wanted map[string]vrrp.Script
-	user   string
-	states map[string]ScriptState
+// Used is what of a configuration some instance or group tracks; the rest is not run.
+func Used(c vrrp.Config) Wanted {
+	scripts, processes, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	use := func(into map[string]bool, ts []vrrp.Track) {
+		for _, t := range ts {
+			into[t.Name] = true
+		}
+	}
+	for _, in := range c.Instances {
+		use(scripts, in.TrackScripts)
+		use(processes, in.TrackProcesses)
+		use(files, in.TrackFiles)
+	}
+	for _, g := range c.SyncGroups {
+		use(scripts, g.TrackScripts)
+		use(processes, g.TrackProcesses)
+		use(files, g.TrackFiles)
+	}
+	w := Wanted{User: c.Global.ScriptUser}
+	for _, s := range c.Scripts {
+		if scripts[s.Name] {
+			w.Scripts = append(w.Scripts, s)
+		}
+	}
+	for _, p := range c.Processes {
+		if processes[p.Name] {
+			w.Processes = append(w.Processes, p)
+		}
+	}
+	for _, f := range c.Files {
+		if files[f.Name] {
+			w.Files = append(w.Files, f)
+		}
+	}
+	return w
+}
+
+// Tracker runs scripts, watches processes and reads files that are tracked. Its methods but Run are safe for concurrent use.
+type Tracker struct {
+	o         Options
+	wake      chan struct{} // scripts
+	processes chan struct{}
+	files     chan struct{}
+
+	mu            sync.Mutex
+	wanted        map[string]vrrp.Script
+	order         []string
+	states        map[string]ScriptState
+	wantedProcess []vrrp.Process
+	processState  map[string]ProcessState
+	wantedFiles   []vrrp.File
+	fileState     map[string]FileState
 }
 
 // New allocates a Tracker.
@@ -42,142 +95,72 @@ func New(o Options) *Tracker {
 	if o.Changed == nil {
 		o.Changed = func() {}
 	}
-	return &Tracker{o: o, wake: make(chan struct{}, 1), wanted: map[string]vrrp.Script{}, states: map[string]ScriptState{}}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	if o.Proc == "" {
+		o.Proc = "/proc"
+	}
+	wake := func() chan struct{} { return make(chan struct{}, 1) }
+	return &Tracker{
+		o: o, wake: wake(), processes: wake(), files: wake(),
+		wanted: map[string]vrrp.Script{}, states: map[string]ScriptState{},
+		processState: map[string]ProcessState{}, fileState: map[string]FileState{},
+	}
 }
 
-// Apply says which scripts are to run from now on, and as whom if they don't say. A script that stays keeps its state,
-// also when its settings are others.
-func (t *Tracker) Apply(scripts map[string]vrrp.Script, user string) {
+// Apply says what is tracked from now on. What stays keeps its state, also when its settings are others.
+func (t *Tracker) Apply(w Wanted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wanted, t.user = maps.Clone(scripts), user
-	for name, s := range t.wanted {
+	t.wanted, t.order = map[string]vrrp.Script{}, nil
+	for _, s := range w.Scripts {
 		if s.User == "" {
-			s.User = user
-			t.wanted[name] = s
+			s.User = w.User
 		}
-		if _, ok := t.states[name]; !ok {
-			t.states[name] = initial(s)
+		t.wanted[s.Name] = s
+		t.order = append(t.order, s.Name)
+		if _, ok := t.states[s.Name]; !ok {
+			t.states[s.Name] = initial(s)
 		}
 	}
 	maps.DeleteFunc(t.states, func(name string, _ ScriptState) bool { _, ok := t.wanted[name]; return !ok })
-	select {
-	case t.wake <- struct{}{}:
-	default:
+	t.wantedProcess, t.wantedFiles = slices.Clone(w.Processes), slices.Clone(w.Files)
+	for _, c := range []chan struct{}{t.wake, t.processes, t.files} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// State is a script's state; unknown for one that does not run.
-func (t *Tracker) State(name string) ScriptState {
+// Script is a script's state; unknown for one that does not run.
+func (t *Tracker) Script(name string) ScriptState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.states[name]
 }
 
-type runner struct {
-	script vrrp.Script
-	end    context.CancelFunc
-	gone   chan struct{}
+// Process is a vrrp_track_process's state; unknown before the first look, and for one that is not tracked.
+func (t *Tracker) Process(name string) ProcessState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.processState[name]
 }
 
-// Run runs scripts until ctx ends, waits for those that run, and returns nil.
+// File is a track_file's state; unknown before it was read, and for one that is not tracked.
+func (t *Tracker) File(name string) FileState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fileState[name]
+}
+
+// Run tracks until ctx ends, waits for what runs, and returns nil: what can't be watched is told in the log and the states.
 func (t *Tracker) Run(ctx context.Context) error {
-	running := map[string]runner{}
-	defer func() {
-		for _, r := range running {
-			r.end()
-		}
-		for _, r := range running {
-			<-r.gone
-		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.wake:
-			t.reconcile(ctx, running)
-		}
-	}
-}
-
-func (t *Tracker) reconcile(ctx context.Context, running map[string]runner) {
-	t.mu.Lock()
-	wanted := t.wanted
-	t.mu.Unlock()
-	for name, r := range running {
-		if s, ok := wanted[name]; ok && same(s, r.script) {
-			continue
-		}
-		r.end()
-		<-r.gone // a script never runs twice at a time
-		delete(running, name)
-	}
-	for name, s := range wanted {
-		if _, ok := running[name]; ok {
-			continue
-		}
-		life, end := context.WithCancel(ctx)
-		r := runner{s, end, make(chan struct{})}
-		running[name] = r
-		go func() {
-			defer close(r.gone)
-			t.watch(life, s)
-		}()
-	}
-}
-
-func same(a, b vrrp.Script) bool {
-	a.Pos = b.Pos
-	return reflect.DeepEqual(a, b)
-}
-
-// watch starts the script every interval. A run that takes longer costs the starts it sat out.
-func (t *Tracker) watch(ctx context.Context, s vrrp.Script) {
-	interval := s.Interval
-	if interval <= 0 {
-		interval = time.Second
-	}
-	spec := script.Spec{Argv: s.Command, Shell: s.Shell, Timeout: s.Timeout, User: s.User}
-	if spec.Shell != "" {
-		spec.Argv = nil
-	}
-	if spec.Timeout <= 0 {
-		spec.Timeout = interval
-	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		result := t.o.Run(ctx, spec)
-		if ctx.Err() != nil {
-			return
-		}
-		t.result(s, result)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-func (t *Tracker) result(s vrrp.Script, r script.Result) {
-	t.mu.Lock()
-	old, wanted := t.states[s.Name]
-	now := old.next(s, r.OK(), r.String())
-	if wanted {
-		t.states[s.Name] = now
-	}
-	t.mu.Unlock()
-	if !wanted || old.Known == now.Known && old.Up == now.Up && old.Note == now.Note {
-		return
-	}
-	if !old.Known || old.Up != now.Up {
-		word := "succeeded"
-		if !now.Up {
-			word = "failed"
-		}
-		t.o.Logger.Info("VRRP_Script("+s.Name+") "+word, "result", r.String())
-	}
-	t.o.Changed()
+	var all sync.WaitGroup
+	all.Go(func() { t.runScripts(ctx) })
+	all.Go(func() { t.runProcesses(ctx) })
+	all.Go(func() { t.runFiles(ctx) })
+	all.Wait()
+	return nil
 }
