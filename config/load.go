@@ -112,7 +112,7 @@ func (d *decoder) read(f File) {
 		nodes, ps = haproxycfg.Read(f.Name, f.Content)
 	case "keepalived":
 		dialect = words.Keepalived
-		nodes, ps = keepalivedconf.Read(f.Name, f.Content)
+		nodes, ps = keepalivedconf.Read(f.Name, f.Content, keepalivedconf.Options{ConfigID: d.opts.ConfigID, Instance: d.opts.Instance})
 	case "nginx":
 		d.errorf(source.Pos{File: f.Name}, "", "nginx.conf is not supported yet")
 		return

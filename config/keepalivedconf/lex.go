@@ -9,142 +9,96 @@ import (
 
 // piece is what a line is cut into at its braces: a keyword with its words, and perhaps the brace that ends it.
 type piece struct {
-	words []tree.Word
-	raw   string // from the second word to the end, for commands
-	rawAt source.Pos
-	brace byte // '{', '}' or 0
-	pos   source.Pos
+	t     text
+	brace byte       // '{', '}' or 0
+	pos   source.Pos // of the first word, or of the brace
 	end   source.Pos // of the brace, or of the end of the line
 }
 
-// lex cuts a file into pieces. ! and # begin a comment outside quotes; a backslash in front of them makes them plain.
-func lex(file string, content string, ps *source.Problems) []piece {
+// cut divides lines at the braces outside "...".
+func cut(lines []text) []piece {
 	var out []piece
-	n := 0
-	for line := range strings.SplitSeq(content, "\n") {
-		n++
-		l := lexer{line: strings.TrimSuffix(line, "\r"), at: source.Pos{File: file, Line: n, Col: 1}, ps: ps}
-		l.run()
-		out = append(out, l.out...)
+	for _, t := range lines {
+		quote, begin := false, 0
+		for i := 0; i < len(t.s); i++ {
+			switch c := t.s[i]; {
+			case c == '\\' && i+1 < len(t.s) && t.s[i+1] != '{' && t.s[i+1] != '}':
+				i++
+			case c == '"':
+				quote = !quote
+			case !quote && c == '$':
+				if n := braced(t.s[i:]); n > 0 {
+					i += n - 1
+				}
+			case !quote && (c == '{' || c == '}'):
+				out = brace(out, t, begin, i)
+				begin = i + 1
+			}
+		}
+		if rest := t.slice(begin, len(t.s)).trim(); rest.s != "" {
+			out = append(out, piece{t: rest, pos: rest.pos(0), end: t.pos(len(t.s))})
+		}
 	}
 	return out
 }
 
-type lexer struct {
-	line string
-	at   source.Pos
-	ps   *source.Problems
-	i    int
-	cur  piece
-	rest int // where the second word of cur begins, -1: not yet
-	out  []piece
-}
-
-func (l *lexer) pos(i int) source.Pos {
-	p := l.at
-	p.Col += i
-	return p
-}
-
-func (l *lexer) run() {
-	l.rest = -1
-	for l.i < len(l.line) {
-		switch c := l.line[l.i]; c {
-		case ' ', '\t', '\v', '\f':
-			l.i++
-		case '#', '!':
-			l.flush(0, l.i)
-			return
-		case '{', '}':
-			if c == '}' && len(l.cur.words) > 0 {
-				l.flush(0, l.i)
-			}
-			l.cur.pos = l.pos(l.i)
-			l.flush(c, l.i)
-			l.i++
-		default:
-			if !l.word() {
-				return
-			}
-		}
+// brace ends a piece at byte i. What stands before a closing brace is a line of its own.
+func brace(out []piece, t text, begin, i int) []piece {
+	head := t.slice(begin, i).trim()
+	if head.s == "" {
+		return append(out, piece{brace: t.s[i], pos: t.pos(i), end: t.pos(i)})
 	}
-	l.flush(0, l.i)
+	if t.s[i] == '{' {
+		return append(out, piece{t: head, brace: '{', pos: head.pos(0), end: t.pos(i)})
+	}
+	return append(out, piece{t: head, pos: head.pos(0), end: t.pos(i)}, piece{brace: '}', pos: t.pos(i), end: t.pos(i)})
 }
 
-// flush ends the piece at column end.
-func (l *lexer) flush(brace byte, end int) {
-	if len(l.cur.words) > 0 || brace != 0 {
-		if len(l.cur.words) > 0 {
-			l.cur.pos = l.cur.words[0].Pos
-		}
-		if l.rest >= 0 {
-			l.cur.raw, l.cur.rawAt = strings.TrimRight(l.line[l.rest:end], " \t"), l.pos(l.rest)
-		}
-		l.cur.brace, l.cur.end = brace, l.pos(end)
-		l.out = append(l.out, l.cur)
+// braced is the length of the ${NAME} that s begins with, 0: none.
+func braced(s string) int {
+	if !strings.HasPrefix(s, "${") {
+		return 0
 	}
-	l.cur, l.rest = piece{}, -1
+	n := nameLen(s[2:])
+	if n == 0 || 2+n >= len(s) || s[2+n] != '}' {
+		return 0
+	}
+	return n + 3
 }
 
-// word takes one word: "..." whole, or up to the next blank, brace or comment.
-func (l *lexer) word() bool {
-	start := l.i
-	if len(l.cur.words) == 1 {
-		l.rest = start
+// first is the first word of the piece, "" if there is none.
+func (p piece) first() string {
+	if strings.HasPrefix(p.t.s, `"`) {
+		inner, _, _ := strings.Cut(p.t.s[1:], `"`)
+		return inner
 	}
-	if l.line[l.i] == '"' {
-		end := closing(l.line, l.i, '"')
-		if end < 0 {
-			l.ps.Errorf(l.pos(start), "", "unmatched quote")
-			l.cur, l.rest = piece{}, -1
-			return false
-		}
-		l.add(l.line[start+1:end], start)
-		l.i = end + 1
-		return true
+	if i := strings.IndexAny(p.t.s, blanks+`"`); i >= 0 {
+		return p.t.s[:i]
 	}
-	var b strings.Builder
-	for l.i < len(l.line) {
-		c := l.line[l.i]
-		switch {
-		case c == '\\' && l.i+1 < len(l.line) && strings.IndexByte("#!", l.line[l.i+1]) >= 0:
-			l.i++
-			b.WriteByte(l.line[l.i])
-		case c == '\'' && len(l.cur.words) > 0 && closing(l.line, l.i, '\'') > 0:
-			end := closing(l.line, l.i, '\'') // commands are split again; nothing inside begins a comment
-			b.WriteString(l.line[l.i : end+1])
-			l.i = end
-		case strings.IndexByte(" \t\v\f{}#!", c) >= 0 && !(c == '{' && strings.HasSuffix(b.String(), "$")):
-			l.add(b.String(), start)
-			return true
-		default:
-			b.WriteByte(c)
-			if c == '{' {
-				if n := strings.IndexByte(l.line[l.i:], '}'); n > 0 {
-					b.WriteString(l.line[l.i+1 : l.i+n+1])
-					l.i += n
-				}
-			}
-		}
-		l.i++
-	}
-	l.add(b.String(), start)
-	return true
+	return p.t.s
 }
 
-func (l *lexer) add(text string, at int) {
-	l.cur.words = append(l.cur.words, tree.Word{Text: text, Pos: l.pos(at)})
-}
-
-// closing is the place of the quote that ends the one at i; a backslash protects the next character inside "...".
-func closing(s string, i int, quote byte) int {
-	for i++; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quote == '"':
+// split cuts a line into words: "..." whole, or up to the next blank or quote. ok is false when a quote has no end.
+func split(t text) (words []tree.Word, ok bool) {
+	for i := 0; i < len(t.s); {
+		switch c := t.s[i]; {
+		case strings.IndexByte(blanks, c) >= 0:
 			i++
-		case s[i] == quote:
-			return i
+		case c == '"':
+			end := strings.IndexByte(t.s[i+1:], '"')
+			if end < 0 {
+				return words, false
+			}
+			words = append(words, tree.Word{Text: t.s[i+1 : i+1+end], Pos: t.pos(i)})
+			i += end + 2
+		default:
+			end := strings.IndexAny(t.s[i:], blanks+`"`)
+			if end < 0 {
+				end = len(t.s) - i
+			}
+			words = append(words, tree.Word{Text: t.s[i : i+end], Pos: t.pos(i)})
+			i += end
 		}
 	}
-	return -1
+	return words, true
 }

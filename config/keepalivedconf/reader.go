@@ -1,8 +1,11 @@
-// Package keepalivedconf reads keepalived.conf: lines to pieces at the braces, pieces to a tree of blocks.
+// Package keepalivedconf reads keepalived.conf in stages: lines of files; the lines that they stand for, with includes,
+// variables, conditions and repetitions worked out; pieces at the braces; a tree of blocks. Every word of the tree carries
+// the place that it came from. The dialect is that of keepalived 2.2.
 package keepalivedconf
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -11,17 +14,48 @@ import (
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
-// Read makes the tree of one file: its blocks. What can't be understood is a problem and left out.
-func Read(file string, content []byte) ([]tree.Node, source.Problems) {
+// Options are what a file does not say itself.
+type Options struct {
+	ConfigID string // what @ID and @^ID compare with; "": the host's name up to the first dot
+	Instance string // what ${_INSTANCE} stands for; "": it is no variable
+	Dir      string // directory that a relative file name counts from, for ${_PWD}
+	Files    Files  // where include looks; nil: there are no other files
+}
+
+// maxProblems ends the reading of a file in which nothing seems to be right.
+const maxProblems = 1000
+
+// Read makes the tree of one file and those that it includes: its blocks. What can't be understood is a problem and left
+// out.
+func Read(file string, content []byte, opts Options) ([]tree.Node, source.Problems) {
 	r := reader{}
-	if i := bytes.IndexByte(content, 0); i >= 0 {
-		line := bytes.Count(content[:i], []byte("\n")) + 1
-		r.ps.Errorf(source.Pos{File: file, Line: line, Col: i - bytes.LastIndexByte(content[:i], '\n')}, "", "NUL byte in a text file")
+	if !readable(file, content, &r.ps) {
 		return nil, r.ps
 	}
-	r.pieces = lex(file, string(content), &r.ps)
+	r.pieces = cut(expandFile(file, content, opts, &r.ps))
 	nodes := r.block("keepalived", nil)
 	return nodes, r.ps
+}
+
+// expandFile gives the lines that a file stands for.
+func expandFile(file string, content []byte, opts Options, ps *source.Problems) []text {
+	if opts.ConfigID == "" {
+		name, _ := os.Hostname()
+		opts.ConfigID, _, _ = strings.Cut(name, ".")
+	}
+	x := expander{opts: opts, ps: ps, vars: map[string][]text{}}
+	x.run(file, string(content))
+	return x.out
+}
+
+// readable refuses what is no text.
+func readable(file string, content []byte, ps *source.Problems) bool {
+	i := bytes.IndexByte(content, 0)
+	if i >= 0 {
+		line := bytes.Count(content[:i], []byte("\n")) + 1
+		ps.Errorf(source.Pos{File: file, Line: line, Col: i - bytes.LastIndexByte(content[:i], '\n')}, "", "NUL byte in a text file")
+	}
+	return i < 0
 }
 
 type reader struct {
@@ -36,27 +70,31 @@ func (r *reader) block(scope string, opener *tree.Node) []tree.Node {
 	for r.i < len(r.pieces) {
 		p := r.pieces[r.i]
 		switch {
+		case len(r.ps) > maxProblems:
+			r.ps.Errorf(p.pos, "", "too many mistakes: the rest is not read")
+			r.i = len(r.pieces)
+			return nodes
 		case p.brace == '}':
 			r.i++
 			if opener != nil {
 				return nodes
 			}
 			r.ps.Errorf(p.pos, "", "'}' closes nothing")
-		case len(p.words) == 0: // a brace after a line that needed none
+		case p.t.s == "": // a brace after a line that needed none
 			r.ps.Errorf(p.pos, "", "'{' opens nothing")
 			r.skip()
-		case opener != nil && p.brace == '{' && outer(scope, p.words[0].Text):
+		case opener != nil && p.brace == '{' && outer(scope, p.first()):
 			r.ps.Errorf(p.pos, "a '}' is missing before this line", "'%s' opened at %s is not closed", opener.Def.Name, opener.Pos)
 			return nodes
 		default:
 			if n, ok := r.keyword(scope, p); ok {
 				nodes = append(nodes, n)
 			} else if opener != nil {
-				opener.Torn = append(opener.Torn, p.words[0].Text)
+				opener.Torn = append(opener.Torn, p.first())
 			}
 		}
 	}
-	if opener != nil {
+	if opener != nil && len(r.ps) <= maxProblems {
 		r.ps.Errorf(opener.Pos, "a '}' is missing at the end of the file", "'%s' is not closed", opener.Def.Name)
 	}
 	return nodes
@@ -85,37 +123,117 @@ func (r *reader) skip() {
 
 // opens reports whether the piece at hand opens a block, on its own line or on the next.
 func (r *reader) opens(p piece) bool {
-	return p.brace == '{' || r.i+1 < len(r.pieces) && r.pieces[r.i+1].brace == '{' && len(r.pieces[r.i+1].words) == 0
+	return p.brace == '{' || r.i+1 < len(r.pieces) && r.pieces[r.i+1].brace == '{' && r.pieces[r.i+1].t.s == ""
 }
 
 func (r *reader) keyword(scope string, p piece) (tree.Node, bool) {
-	name := p.words[0]
-	n := tree.Node{Pos: name.Pos, Args: p.words[1:]}
-	ok := r.readable(p)
-	if ok {
-		n.Def, ok = r.resolve(scope, name)
-	}
+	var def *words.Word
 	opens := r.opens(p)
-	if !ok {
-		r.leave(p, opens)
-		return n, false
+	p.t = r.protected(p.t, scope)
+	ws, ok := r.words(p, words.Find(words.Keepalived, scope, p.first()))
+	if ok {
+		def = tree.Resolve(words.Keepalived, scope, ws[0], &r.ps)
 	}
-	switch n.Def.Type {
+	if def == nil {
+		r.leave(p, opens)
+		return tree.Node{}, false
+	}
+	n := tree.Node{Def: def, Pos: ws[0].Pos, Args: ws[1:]}
+	switch def.Type {
 	case words.Block, words.Lines, words.Strings:
 		if !opens {
 			r.i++
-			r.ps.Errorf(n.Pos, "", "'{' is missing after %s", tree.Quote(name.Text))
+			r.ps.Errorf(n.Pos, "", "'{' is missing after %s", tree.Quote(ws[0].Text))
 			return n, false
 		}
 		return r.body(n, p)
 	}
 	if opens {
-		r.ps.Errorf(r.brace(p), "", "%s takes no block", tree.Quote(name.Text))
+		r.ps.Errorf(r.brace(p), "", "%s takes no block", tree.Quote(ws[0].Text))
 		r.leave(p, opens)
 		return n, false
 	}
 	r.i++
-	return r.line(n, p)
+	return r.line(n, p, scope)
+}
+
+// protected works on the backslashes before # and !: a plain character in global_defs, elsewhere keepalived takes them off
+// too early and the comment begins there after all.
+func (r *reader) protected(t text, scope string) text {
+	quote := false
+	var b builder
+	begin := 0
+	for i := 0; i < len(t.s); i++ {
+		switch c := t.s[i]; {
+		case c == '"':
+			quote = !quote
+		case c != '\\' || i+1 == len(t.s):
+		case quote || strings.IndexByte("#!", t.s[i+1]) < 0:
+			i++
+		case scope != "global_defs":
+			r.ps.Warnf(t.pos(i), "write the word in quotes", "a comment begins here, as it does for keepalived in spite of the backslash")
+			return t.slice(0, i).trim()
+		default:
+			b.add(t, begin, i)
+			begin = i + 1
+			i++
+		}
+	}
+	if begin == 0 {
+		return t
+	}
+	b.add(t, begin, len(t.s))
+	return b.text()
+}
+
+// words splits a line; that of a command is split like a shell does.
+func (r *reader) words(p piece, def *words.Word) ([]tree.Word, bool) {
+	if i := variable(p.t.s); i >= 0 {
+		n := braced(p.t.s[i:])
+		r.ps.Errorf(p.t.pos(i), "$NAME=value has to come before it", "there is no variable %s", tree.Quote(p.t.s[i:i+n]))
+		return nil, false
+	}
+	ws, ok := split(p.t)
+	if def != nil && def.Type == words.Script {
+		ws, ok = r.command(p.t), true
+	}
+	if !ok {
+		r.ps.Errorf(p.pos, "", "unmatched quote")
+		return nil, false
+	}
+	return ws, len(ws) > 0 && r.readable(ws)
+}
+
+// variable is where a ${NAME} stands outside quotes that is not defined, -1: nowhere.
+func variable(s string) int {
+	quote := false
+	for i := range len(s) {
+		if s[i] == '"' {
+			quote = !quote
+		}
+		if !quote && s[i] == '$' && braced(s[i:]) > 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// command splits the line of a command: keyword, command in quotes or not, and what follows it (a user and a group).
+func (r *reader) command(t text) []tree.Word {
+	parts, err := tree.Split(t.s)
+	if err != nil {
+		r.ps.Errorf(t.pos(0), "", "%s", err)
+		return nil
+	}
+	var ws []tree.Word
+	for _, p := range parts {
+		at := p.At
+		if at < len(t.s) && p.Text != "" && strings.IndexByte(`"'`, t.s[at]) >= 0 {
+			at++
+		}
+		ws = append(ws, tree.Word{Text: p.Text, Pos: t.pos(at)})
+	}
+	return ws
 }
 
 func (r *reader) brace(p piece) source.Pos {
@@ -137,30 +255,14 @@ func (r *reader) leave(p piece, opens bool) {
 	r.i++
 }
 
-func (r *reader) readable(p piece) bool {
-	for _, w := range p.words {
+func (r *reader) readable(ws []tree.Word) bool {
+	for _, w := range ws {
 		if !utf8.ValidString(w.Text) {
 			r.ps.Errorf(w.Pos, "", "the word is not UTF-8")
 			return false
 		}
 	}
 	return true
-}
-
-func (r *reader) resolve(scope string, name tree.Word) (*words.Word, bool) {
-	switch {
-	case strings.HasPrefix(name.Text, "$"):
-		r.ps.Errorf(name.Pos, "", "variables (%s) are not supported yet", tree.Quote(name.Text))
-		return nil, false
-	case strings.HasPrefix(name.Text, "@"):
-		r.ps.Errorf(name.Pos, "", "conditions (%s) are not supported yet", tree.Quote(name.Text))
-		return nil, false
-	case strings.HasPrefix(name.Text, "~"):
-		r.ps.Errorf(name.Pos, "", "repetitions (%s) are not supported yet", tree.Quote(name.Text))
-		return nil, false
-	}
-	def := tree.Resolve(words.Keepalived, scope, name, &r.ps)
-	return def, def != nil
 }
 
 func (r *reader) body(n tree.Node, p piece) (tree.Node, bool) {
@@ -186,87 +288,76 @@ func (r *reader) body(n tree.Node, p piece) (tree.Node, bool) {
 
 // lines reads the free lines of a block.
 func (r *reader) lines(n *tree.Node) {
-	for r.i < len(r.pieces) {
+	for r.i < len(r.pieces) && len(r.ps) <= maxProblems {
 		p := r.pieces[r.i]
 		switch {
 		case p.brace == '}':
 			r.i++
 			return
 		case p.brace == '{':
-			if len(p.words) > 0 && words.Find(words.Keepalived, "keepalived", p.words[0].Text) != nil {
+			if words.Find(words.Keepalived, "keepalived", p.first()) != nil {
 				r.ps.Errorf(p.pos, "a '}' is missing before this line", "'%s' opened at %s is not closed", n.Def.Name, n.Pos)
 				return
 			}
 			r.ps.Errorf(p.pos, "", "'%s' takes no block", n.Def.Name)
 			r.skip()
 			continue
-		case !r.readable(p):
-		case n.Def.Type == words.Strings:
-			n.Args = append(n.Args, p.words...)
-		default:
-			n.Kids = append(n.Kids, tree.Node{Pos: p.pos, Args: p.words})
 		}
 		r.i++
+		p.t = r.protected(p.t, n.Def.Name)
+		ws, ok := r.words(p, nil)
+		switch {
+		case !ok:
+		case n.Def.Type == words.Strings:
+			n.Args = append(n.Args, ws...)
+		default:
+			n.Kids = append(n.Kids, tree.Node{Pos: p.pos, Args: ws})
+		}
 	}
 	r.ps.Errorf(n.Pos, "a '}' is missing at the end of the file", "'%s' is not closed", n.Def.Name)
 }
 
 // line checks that one keyword has its one line to itself.
-func (r *reader) line(n tree.Node, p piece) (tree.Node, bool) {
-	want := 1
+func (r *reader) line(n tree.Node, p piece, scope string) (tree.Node, bool) {
+	least, most := 1, 1
 	switch n.Def.Type {
 	case words.Flag:
-		want = 0
+		least, most = 0, 0
 	case words.Bool:
-		want = min(1, len(n.Args))
+		least = 0
 	case words.Script:
-		if len(n.Args) == 0 {
-			break
+		n.Shell = true
+		if scope != "vrrp_script" {
+			most = 3
 		}
-		return command(n, p, &r.ps)
 	case words.Line:
-		if len(n.Args) >= len(n.Def.Args) {
-			return n, true
-		}
+		least, most = len(n.Def.Args), len(n.Args)
 	}
-	if n.Def.Bare {
-		want = min(want, len(n.Args))
+	if n.Def.Bare && n.Def.Type != words.Line {
+		least = 0
 	}
-	if len(n.Args) < want || n.Def.Type == words.Line {
+	if len(n.Args) < least {
 		r.ps.Errorf(n.Pos, "", "%s needs a value", tree.Quote(n.Def.Name))
 		r.ps.As(source.ClassParameter)
 		return n, false
 	}
-	if len(n.Args) > want {
-		r.ps.Errorf(n.Args[want].Pos, "one keyword per line", "surplus word %s after %s", tree.Quote(n.Args[want].Text),
-			tree.Quote(n.Def.Name))
-		for _, w := range n.Args[want:] {
-			n.Torn = append(n.Torn, w.Text)
-		}
-		n.Args = n.Args[:want]
+	if len(n.Args) > most {
+		r.surplus(&n, most)
 	}
 	return n, true
 }
 
-// command keeps the line of a command as it was written, without the quotes around it.
-func command(n tree.Node, p piece, ps *source.Problems) (tree.Node, bool) {
-	n.Shell = true
-	if strings.HasPrefix(p.raw, `"`) {
-		if end := closing(p.raw, 0, '"'); end > 0 {
-			at := p.rawAt
-			at.Col++
-			n.Args = []tree.Word{{Text: unescape(p.raw[1:end]), Pos: at}}
-			for _, w := range p.words[1:] {
-				if w.Pos.Col > p.rawAt.Col+end { // the user and the group
-					n.Args = append(n.Args, w)
-				}
-			}
-			return n, true
-		}
+// surplus says what follows a keyword that has its arguments, and takes it away. keepalived passes over it in silence.
+func (r *reader) surplus(n *tree.Node, most int) {
+	w := n.Args[most]
+	hint := "one keyword per line"
+	if n.Def.Type == words.Script {
+		hint = `a command with arguments stands in quotes: "COMMAND ARGUMENT"`
 	}
-	n.Args = []tree.Word{{Text: p.raw, Pos: p.rawAt}}
-	return n, true
+	r.ps.Errorf(w.Pos, hint, "surplus word %s after %s", tree.Quote(w.Text), tree.Quote(n.Def.Name))
+	r.ps.As(source.ClassSilent)
+	for _, w := range n.Args[most:] {
+		n.Torn = append(n.Torn, w.Text)
+	}
+	n.Args = n.Args[:most]
 }
-
-// unescape takes the backslashes off quotes inside a quoted command.
-func unescape(s string) string { return strings.ReplaceAll(s, `\"`, `"`) }

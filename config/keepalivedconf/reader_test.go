@@ -41,7 +41,7 @@ func TestBraces(t *testing.T) {
 		"comments, CR, ! ": "! x\r\nvrrp_instance V { # y {\r\n authentication { ! z }\r\n auth_type PASS\r\n auth_pass abc!x\r\n }\r\n priority 5 # 6\r\n}\r\n",
 		"quotes":           "vrrp_instance \"V\" {\n authentication {\n auth_type \"PASS\"\n auth_pass \"abc\"\n }\n priority 5\n}",
 	} {
-		nodes, ps := Read("k.conf", []byte(text))
+		nodes, ps := Read("k.conf", []byte(text), Options{})
 		if len(ps) > 0 {
 			t.Errorf("%s: %v", name, ps)
 		}
@@ -55,14 +55,14 @@ func TestLexing(t *testing.T) {
 	for text, want := range map[string]string{
 		`router_id a\#b`:                      `router_id(a#b)`,
 		`router_id "a # b ! c"`:               `router_id(a # b ! c)`,
-		`router_id a"b`:                       `router_id(a"b)`,
+		`router_id "a"`:                       `router_id(a)`,
 		"notification_email {\n a b\n c\n}":   `notification_email(a,b,c)`,
 		"vrrp_strict":                         `vrrp_strict`,
 		"vrrp_strict off":                     `vrrp_strict(off)`,
 		"notification_email { a b }":          `notification_email(a,b)`,
 		"router_id x\n\n\n  \t! only comment": `router_id(x)`,
 	} {
-		nodes, ps := Read("k.conf", []byte("global_defs {\n"+text+"\n}\n"))
+		nodes, ps := Read("k.conf", []byte("global_defs {\n"+text+"\n}\n"), Options{})
 		if len(ps) > 0 {
 			t.Errorf("%q: %v", text, ps)
 		}
@@ -72,22 +72,30 @@ func TestLexing(t *testing.T) {
 	}
 }
 
-func TestCommandsKeepTheirLine(t *testing.T) {
+// TestCommands: the command, then the user and the group; '...' and "..." and backslashes as in a shell.
+func TestCommands(t *testing.T) {
 	for text, want := range map[string]string{
-		`notify_master "/a b 'c d'"`:       `/a b 'c d'`,
-		`notify_master "/a \"b c\""`:       `/a "b c"`,
-		`notify_master /a 'b # c' "d ! e"`: `/a 'b # c' "d ! e"`,
-		`notify_master /a b # comment`:     `/a b`,
-		`notify_master "/a $X; {b}"`:       `/a $X; {b}`,
-		`notify_master /a ${X} b`:          `/a ${X} b`,
+		`notify_master "/a b 'c d'"`:           `/a b 'c d'`,
+		`notify_master "/a \"b c\""`:           `/a "b c"`,
+		`notify_master '/a "b c"'`:             `/a "b c"`,
+		`notify_master "/a b" nobody # x`:      `/a b|nobody`,
+		`notify_master /a nobody nogroup`:      `/a|nobody|nogroup`,
+		`notify_master "/a $X; {b} # c"`:       `/a $X; {b} # c`,
+		`notify_master /a\ b`:                  `/a b`,
+		`notify_master "/a "'b c'"d"`:          `/a b cd`,
+		`notify_master </dev/tcp/127.0.0.1/80`: `</dev/tcp/127.0.0.1/80`,
 	} {
-		nodes, ps := Read("k.conf", []byte("vrrp_instance V {\n"+text+"\n}\n"))
+		nodes, ps := Read("k.conf", []byte("vrrp_instance V {\n"+text+"\n}\n"), Options{})
 		if len(ps) > 0 || len(nodes) != 1 || len(nodes[0].Kids) != 1 {
 			t.Errorf("%q: %s %v", text, outline(nodes), ps)
 			continue
 		}
-		if k := nodes[0].Kids[0]; !k.Shell || k.Args[0].Text != want {
-			t.Errorf("%q: %q, want %q", text, k.Args[0].Text, want)
+		var got []string
+		for _, a := range nodes[0].Kids[0].Args {
+			got = append(got, a.Text)
+		}
+		if g := strings.Join(got, "|"); g != want || !nodes[0].Kids[0].Shell {
+			t.Errorf("%q: %q, want %q", text, g, want)
 		}
 	}
 }
@@ -104,15 +112,17 @@ func TestProblems(t *testing.T) {
 		"virtual_server 1.2.3.4 80 {\n real_server {\n x { y }\n }\n}": "k.conf:1:1: error: 'virtual_server' is not supported yet",
 		"global_defs {\n router_id {\n a\n }\n}":                       "k.conf:2:12: error: 'router_id' takes no block",
 		"global_defs {\n router_id \"a\n}":                             "k.conf:2:12: error: unmatched quote",
-		"$X=1":                                                         "k.conf:1:1: error: variables ('$X=1') are not supported yet",
-		"@a global_defs {\n}":                                          "k.conf:1:1: error: conditions ('@a') are not supported yet",
-		"include /x":                                                   "k.conf:1:1: error: 'include' is not supported yet",
+		"include /x":                                                   "k.conf:1:9: error: '/x' can't be included: there are no other files here",
 		"a\x00b":                                                       "k.conf:1:2: error: NUL byte in a text file",
 		"global_defs {\n router_id \xff\n}":                            "k.conf:2:12: error: the word is not UTF-8",
 		"global_defs {\n election vrrp\n}":                             "k.conf:2:2: error: unknown keyword 'election' in global_defs",
-		"vrrp_instance V {\n notify \"/a\" user\n}":                    "k.conf:2:14: error: a user after a command is not supported yet (script_user names who runs commands)",
+		"vrrp_instance V {\n notify \"/a\" u g x\n}":                   `k.conf:2:18: error: surplus word 'x' after 'notify' (a command with arguments stands in quotes: "COMMAND ARGUMENT")`,
+		"vrrp_script V {\n script /a b\n}":                             `k.conf:2:12: error: surplus word 'b' after 'script' (a command with arguments stands in quotes: "COMMAND ARGUMENT")`,
+		"vrrp_instance V {\n notify '/a b\n}":                          "k.conf:2:2: error: unmatched quote ' in the command",
+		"vrrp_instance V {\n interface ${X}\n}":                        "k.conf:2:12: error: there is no variable '${X}' ($NAME=value has to come before it)",
+		"vrrp_instance V {\n interface a\\#b\n}":                       "k.conf:2:13: warning: a comment begins here, as it does for keepalived in spite of the backslash (write the word in quotes)",
 	} {
-		_, ps := Read("k.conf", []byte(text))
+		_, ps := Read("k.conf", []byte(text), Options{})
 		var got []string
 		for _, p := range ps {
 			got = append(got, p.Error())

@@ -45,50 +45,72 @@ func needsShell(line string) bool {
 	return false
 }
 
-// shellWords splits a line that needs no shell as keepalived does: '...' literal, "..." and bare with backslash escapes.
-func shellWords(line string) ([]string, error) {
-	var out []string
+// Part is a word of a command line, without its quotes, and the byte of the line that it begins at.
+type Part struct {
+	Text string
+	At   int
+}
+
+// Split splits a line that needs no shell as keepalived does: '...' literal, "..." and bare with backslash escapes; what
+// touches is one word.
+func Split(line string) ([]Part, error) {
+	var out []Part
 	var b strings.Builder
-	in := false
+	begin := -1 // of the word at hand
 	quote := byte(0)
 	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
+		c := line[i]
+		if quote == 0 && (c == ' ' || c == '\t' || c == '\n') {
+			if begin >= 0 {
+				out = append(out, Part{Text: b.String(), At: begin})
+				b.Reset()
+				begin = -1
+			}
+			continue
+		}
+		if begin < 0 {
+			begin = i
+		}
+		switch {
 		case c == '\\' && quote != '\'' && i+1 < len(line):
-			in = true
 			i += escaped(&b, line[i+1:])
 		case quote != 0 && c == quote:
 			quote = 0
-		case quote != 0:
-			b.WriteByte(c)
-		case c == '\'' || c == '"':
-			quote, in = c, true
-		case c == ' ' || c == '\t':
-			if in {
-				out = append(out, b.String())
-				b.Reset()
-				in = false
-			}
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
 		default:
 			b.WriteByte(c)
-			in = true
 		}
 	}
 	if quote != 0 {
 		return nil, fmt.Errorf("unmatched quote %c in the command", quote)
 	}
-	if in {
-		out = append(out, b.String())
+	if begin >= 0 {
+		out = append(out, Part{Text: b.String(), At: begin})
 	}
 	return out, nil
 }
 
+// shellWords are the words of Split alone.
+func shellWords(line string) ([]string, error) {
+	parts, err := Split(line)
+	var out []string
+	for _, p := range parts {
+		out = append(out, p.Text)
+	}
+	return out, err
+}
+
 // escaped writes what a backslash makes of the text after it and returns how much of that it took.
 func escaped(b *strings.Builder, s string) int {
-	if i := strings.IndexByte("abEefnrtv", s[0]); i >= 0 {
-		b.WriteByte("\a\b\x1b\x1b\f\n\r\t\v"[i])
+	if i := strings.IndexByte("abEfnrtv", s[0]); i >= 0 {
+		b.WriteByte("\a\b\x1b\f\n\r\t\v"[i])
 		return 1
 	}
 	switch {
+	case s[0] == 'c' && len(s) >= 2 && s[1] >= '@' && s[1] <= '_':
+		b.WriteByte(s[1] - '@')
+		return 2
 	case s[0] == 'x' && len(s) >= 3 && number(s[1:3], 16) >= 0:
 		b.WriteRune(rune(number(s[1:3], 16)))
 		return 3
