@@ -11,13 +11,17 @@ type Cause int
 
 // Causes, in the order in which packets are judged.
 const (
+	// WrongFamily: IPv4 where IPv6 is expected, or the other way round.
+	WrongFamily Cause = iota + 1
+	// AuthAHeader: the packet has IPsec's authentication header (auth_type AH), which is not supported.
+	AuthAHeader
 	// TooShort: fewer bytes than the header and its count of addresses need.
-	TooShort Cause = iota + 1
+	TooShort
 	// TooLong: more bytes than that.
 	TooLong
-	// WrongTTL: not 255, so a router lies between (RFC 3768 section 7.1).
+	// WrongTTL: not 255, so a router lies between (RFC 9568 section 7.1).
 	WrongTTL
-	// WrongVersion: not 2.
+	// WrongVersion: another version than ours.
 	WrongVersion
 	// InvalidAuthType: a type that does not exist.
 	InvalidAuthType
@@ -29,10 +33,16 @@ const (
 	IntervalMismatch
 	// WrongType: not an advertisement.
 	WrongType
-	// WrongChecksum: damaged on the way.
+	// WrongChecksum: damaged on the way, or summed by other rules.
 	WrongChecksum
 	// NotMulticast: sent to an address of ours rather than to the group.
 	NotMulticast
+	// NotUnicast: sent to a group although the instance has unicast_peer.
+	NotUnicast
+	// NotPeer: by unicast from somebody who is not in unicast_peer, and check_unicast_src is on.
+	NotPeer
+	// PeerTTL: a TTL out of the range that unicast_peer gives.
+	PeerTTL
 	// CountMismatch: another number of addresses than ours. The packet is accepted.
 	CountMismatch
 	// AddressMismatch: an address of ours is not in the list. The packet is accepted.
@@ -46,9 +56,9 @@ const (
 )
 
 var causeNames = [causes]string{
-	"none", "too_short", "too_long", "ttl", "version", "auth_type_invalid", "auth_type_mismatch",
-	"password", "advert_int", "type", "checksum", "not_multicast", "address_count", "address_list", "unknown_vrid",
-	"queue_full",
+	"none", "family", "auth_ah", "too_short", "too_long", "ttl", "version", "auth_type_invalid", "auth_type_mismatch",
+	"password", "advert_int", "type", "checksum", "not_multicast", "not_unicast", "not_a_peer", "peer_ttl",
+	"address_count", "address_list", "unknown_vrid", "queue_full",
 }
 
 // String is the name under which the cause is counted.
@@ -59,44 +69,70 @@ func (c Cause) String() string {
 	return causeNames[c]
 }
 
-// Error says why a packet was refused.
-type Error struct {
+// Accepted reports whether a packet counts in spite of the cause.
+func (c Cause) Accepted() bool { return c == 0 || c == CountMismatch || c == AddressMismatch }
+
+// Finding is what is to be said of a packet; the zero Finding is nothing. As an error it is why a packet was refused.
+type Finding struct {
 	Cause     Cause
-	Got, Want int        // numbers, where the cause has them
-	Address   netip.Addr // AddressMismatch: ours that is missing
+	Got, Want int        // theirs and ours, where the cause has numbers
+	Address   netip.Addr // AddressMismatch: ours that is missing; NotPeer, PeerTTL: who; NotMulticast, NotUnicast: where to
+	Other     netip.Addr // AddressMismatch: the first of theirs that is not ours
 }
 
+// Refused reports whether the packet has to be dropped.
+func (f Finding) Refused() bool { return !f.Cause.Accepted() }
+
 // Error names the field that differs, in the words of keepalived's log where it has some.
-func (e *Error) Error() string {
-	switch e.Cause {
+func (f Finding) Error() string {
+	switch f.Cause {
+	case WrongFamily:
+		return fmt.Sprintf("received IPv%d, expecting IPv%d", f.Got, f.Want)
+	case AuthAHeader:
+		return "Received AH header but auth type not AH (auth_type AH is not supported)"
 	case TooShort:
-		return fmt.Sprintf("vrrp packet too short, length %d and expect %d", e.Got, e.Want)
+		return fmt.Sprintf("vrrp packet too short, length %d and expect %d", f.Got, f.Want)
 	case TooLong:
-		return fmt.Sprintf("vrrp packet too long, length %d and expect %d", e.Got, e.Want)
+		return fmt.Sprintf("vrrp packet too long, length %d and expect %d", f.Got, f.Want)
 	case WrongTTL:
-		return fmt.Sprintf("invalid TTL/HL. Received %d and expect %d", e.Got, e.Want)
+		return fmt.Sprintf("invalid TTL/HL. Received %d and expect %d", f.Got, f.Want)
 	case WrongVersion:
-		return fmt.Sprintf("wrong version. Received %d and expect %d", e.Got, e.Want)
+		return fmt.Sprintf("wrong version. Received %d and expect %d", f.Got, f.Want)
 	case InvalidAuthType:
-		return fmt.Sprintf("invalid auth type: %d", e.Got)
+		return fmt.Sprintf("Invalid auth type: %d", f.Got)
 	case AuthMismatch:
-		return fmt.Sprintf("received a %d auth, expecting %d", e.Got, e.Want)
+		return fmt.Sprintf("received a %d auth, expecting %d!", f.Got, f.Want)
 	case WrongPassword:
-		return "received an invalid passwd"
+		return "received an invalid passwd!"
 	case IntervalMismatch:
-		return fmt.Sprintf("advertisement interval mismatch mine=%d sec rcv'd=%d sec", e.Want, e.Got)
+		return fmt.Sprintf("advertisement interval mismatch mine=%d sec rcv'd=%d sec", f.Want, f.Got)
 	case WrongType:
-		return fmt.Sprintf("invalid packet type. %d and expect %d", e.Got, e.Want)
-	case WrongChecksum:
-		return "invalid VRRPv2 checksum"
-	case NotMulticast:
-		return "expected multicast packet but received unicast packet"
-	case CountMismatch:
-		return fmt.Sprintf("received an unexpected ip number count %d, expected %d", e.Got, e.Want)
-	case AddressMismatch:
-		return fmt.Sprintf("ip address %s not present in MASTER advert", e.Address)
+		return fmt.Sprintf("Invalid packet type. %d and expect %d", f.Got, f.Want)
 	}
-	return e.Cause.String()
+	return f.rest()
+}
+
+func (f Finding) rest() string {
+	switch f.Cause {
+	case WrongChecksum:
+		return "Invalid VRRP checksum"
+	case NotMulticast:
+		return "Expected multicast packet but received unicast packet"
+	case NotUnicast:
+		return "Expected unicast packet but received multicast packet"
+	case NotPeer:
+		return fmt.Sprintf("unicast source address %s not a unicast peer", f.Address)
+	case PeerTTL:
+		return fmt.Sprintf("TTL/HL %d of unicast peer %s not in its range, limit %d", f.Got, f.Address, f.Want)
+	case CountMismatch:
+		return fmt.Sprintf("received an unexpected ip number count %d, expected %d!", f.Got, f.Want)
+	case AddressMismatch:
+		if f.Other.IsValid() {
+			return fmt.Sprintf("ip address %s not present in MASTER advert, which has %s", f.Address, f.Other)
+		}
+		return fmt.Sprintf("ip address %s not present in MASTER advert", f.Address)
+	}
+	return f.Cause.String()
 }
 
 // Counters counts packets by cause. The zero value is ready; all methods are safe for concurrent use.
@@ -117,6 +153,13 @@ func (c *Counters) Get(cause Cause) uint64 {
 		return 0
 	}
 	return c.n[cause].Load()
+}
+
+// Reset makes every count 0 again, as keepalived's STATS_CLEAR does.
+func (c *Counters) Reset() {
+	for i := range c.n {
+		c.n[i].Store(0)
+	}
 }
 
 // Map gives every count that is not 0 under its cause's name.

@@ -61,7 +61,7 @@ func (i *instance) arbitrate(a machine.Action) {
 func (i *instance) send(priority uint8) {
 	advert := i.set.advert
 	advert.Priority = priority
-	frame, err := advert.AppendBinary(i.frame[:0])
+	frame, err := advert.Append(i.frame[:0], i.source, i.port.key.group)
 	if err == nil {
 		err = i.port.Send(i.source, frame)
 	}
