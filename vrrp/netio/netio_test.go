@@ -38,17 +38,17 @@ type node struct {
 	stop  func()
 }
 
-func newNode(t *testing.T, h *lab.Host) *node {
+func newNode(t *testing.T, h *lab.Host) *node { return newNodeWith(t, h, Options{Interface: "eth0"}) }
+
+func newNodeWith(t *testing.T, h *lab.Host, o Options) *node {
 	n := &node{got: make(chan packet.Datagram, 64), state: make(chan error, 16)}
-	n.Port = New(Options{
-		Interface: "eth0",
-		Receive: func(d packet.Datagram) {
-			d.Payload = append([]byte(nil), d.Payload...)
-			n.got <- d
-		},
-		Garbage: func() { n.trash.Add(1) },
-		State:   func(err error) { n.state <- err },
-	})
+	o.Receive = func(d packet.Datagram) {
+		d.Payload = append([]byte(nil), d.Payload...)
+		n.got <- d
+	}
+	o.Garbage = func() { n.trash.Add(1) }
+	o.State = func(err error) { n.state <- err }
+	n.Port = New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
