@@ -16,6 +16,7 @@ import (
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/cluster"
 	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/config/keepalivedconf"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/internal/version"
 )
@@ -139,7 +140,11 @@ func (a *Agent) Reload() (api.ReloadResponse, error) {
 func load(r api.ConfigRequest) (config.Document, source.Problems) {
 	var files []config.File
 	for _, f := range r.Files {
-		files = append(files, config.File{Name: f.Name, Content: []byte(f.Content), Node: f.Node, Format: f.Format})
+		file := config.File{Name: f.Name, Content: []byte(f.Content), Node: f.Node, Format: f.Format, Dir: f.Dir}
+		for _, i := range f.Included {
+			file.Included = append(file.Included, keepalivedconf.Included{Name: i.Name, Content: []byte(i.Content), Error: i.Error, Skipped: i.Skipped})
+		}
+		files = append(files, file)
 	}
 	doc, _, ps := config.Load(files)
 	ps.Sort()

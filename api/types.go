@@ -45,6 +45,17 @@ type File struct {
 	Content string `json:"content"`
 	Node    string `json:"node,omitempty"`
 	Format  string `json:"format,omitempty"` // hcl, haproxy, keepalived; "": by the name's ending
+
+	Dir      string     `json:"dir,omitempty"`      // that a relative name counts from
+	Included []Included `json:"included,omitempty"` // what a keepalived.conf includes
+}
+
+// Included is a file that another one includes, read by the client.
+type Included struct {
+	Name    string `json:"name"`
+	Content string `json:"content,omitempty"`
+	Error   string `json:"error,omitempty"`   // why it could not be read
+	Skipped bool   `json:"skipped,omitempty"` // a directory, or a program
 }
 
 // ConfigRequest is the body of PUT /v1/config/plan and /v1/config/apply.

@@ -96,7 +96,11 @@ func request(c *call, format, summary string) (api.ConfigRequest, error) {
 		if r.Summary == "" {
 			r.Summary = "apply " + filepath.Base(f.Name)
 		}
-		r.Files = append(r.Files, api.File{Name: f.Name, Content: string(f.Content), Node: f.Node, Format: f.Format})
+		file := api.File{Name: f.Name, Content: string(f.Content), Node: f.Node, Format: f.Format, Dir: f.Dir}
+		for _, i := range f.Included {
+			file.Included = append(file.Included, api.Included{Name: i.Name, Content: string(i.Content), Error: i.Error, Skipped: i.Skipped})
+		}
+		r.Files = append(r.Files, file)
 	}
 	return r, nil
 }

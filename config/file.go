@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/reeve-lb/reeve/config/keepalivedconf"
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
@@ -21,6 +22,11 @@ type File struct {
 	Content []byte
 	Node    string // "lb1" when the argument was lb1=a.conf; else "", a file of every node
 	Format  string // "hcl", "haproxy" or "keepalived"; "": by the suffix of Name
+
+	// Included are the files that a keepalived.conf includes, and Dir is the directory that Name counts from: Load reads
+	// no disk, and may be on another machine.
+	Included []keepalivedconf.Included
+	Dir      string
 }
 
 // ReadFiles reads what command line arguments name: a file, node=file, a directory (its *.hcl, *.cfg and *.conf in
@@ -42,10 +48,21 @@ func ReadFiles(args []string) ([]File, source.Problems) {
 				continue
 			}
 			f.Node = node
+			f.gather()
 			files = append(files, f)
 		}
 	}
 	return files, ps
+}
+
+// gather reads what a keepalived.conf includes.
+func (f *File) gather() {
+	if as := f.format(); as == "keepalived" || as == "" {
+		f.Dir, _ = os.Getwd() // empty: ${_PWD} is relative then
+		if keepalivedconf.Includes(f.Content) {
+			f.Included = keepalivedconf.Gather(f.Name, f.Content, keepalivedconf.Options{Dir: f.Dir})
+		}
+	}
 }
 
 // splitNode takes the lb1 off lb1=a.conf. A path that exists as it stands is a path.

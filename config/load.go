@@ -74,7 +74,21 @@ func Load(files []File, options ...Options) (Document, Node, source.Problems) {
 		doc = merge(views, &all)
 	}
 	all.Sort()
-	return doc, views[0].settings, unique(all)
+	return doc, views[0].settings, via(unique(all))
+}
+
+// via says in the hints where the text stands that came to its place through a variable.
+func via(ps source.Problems) source.Problems {
+	for i, p := range ps {
+		switch {
+		case p.Pos.Via == "":
+		case p.Hint == "":
+			ps[i].Hint = "written at " + p.Pos.Via
+		default:
+			ps[i].Hint += "; written at " + p.Pos.Via
+		}
+	}
+	return ps
 }
 
 // view is what the files say to one node.
@@ -112,7 +126,7 @@ func (d *decoder) read(f File) {
 		nodes, ps = haproxycfg.Read(f.Name, f.Content)
 	case "keepalived":
 		dialect = words.Keepalived
-		nodes, ps = keepalivedconf.Read(f.Name, f.Content, keepalivedconf.Options{ConfigID: d.opts.ConfigID, Instance: d.opts.Instance})
+		nodes, ps = d.keepalived(f)
 	case "nginx":
 		d.errorf(source.Pos{File: f.Name}, "", "nginx.conf is not supported yet")
 		return
@@ -122,6 +136,13 @@ func (d *decoder) read(f File) {
 	}
 	d.ps = append(d.ps, ps...)
 	d.file(dialect, nodes)
+}
+
+// keepalived reads a keepalived.conf with the files that it includes.
+func (d *decoder) keepalived(f File) ([]tree.Node, source.Problems) {
+	return keepalivedconf.Read(f.Name, f.Content, keepalivedconf.Options{
+		ConfigID: d.opts.ConfigID, Instance: d.opts.Instance, Dir: f.Dir, Files: keepalivedconf.Collected(f.Included),
+	})
 }
 
 // nginxBlock: a block that nginx.conf has and keepalived.conf has not.

@@ -15,7 +15,7 @@ import (
 type Files interface {
 	// Glob lists the names that a pattern of filepath.Match fits, directories and programs too.
 	Glob(pattern string) []string
-	// Read is the content of a file, at most MaxInclude bytes of it. ErrSkipped: it is a directory or may be executed.
+	// Read is the content of a file, at most MaxInclude bytes of it. ErrSkipped: it is no plain file, or may be executed.
 	Read(name string) ([]byte, error)
 }
 

@@ -32,6 +32,8 @@ type expander struct {
 	lines  int
 	bytes  int
 	stop   bool
+
+	condition func(id string) // told of every @ID, if it is there
 }
 
 // file is the file at hand.
@@ -118,7 +120,7 @@ func (x *expander) line(t text, nesting int) {
 			return
 		case t.s[0] == '@' && !tested:
 			var keep bool
-			if t, keep = x.condition(t); !keep {
+			if t, keep = x.conditional(t); !keep {
 				return
 			}
 			tested = true
@@ -188,13 +190,16 @@ func (x *expander) emit(t text, nesting int) {
 	x.out = append(x.out, t)
 }
 
-// condition understands `@ID rest` and `@^ID rest`.
-func (x *expander) condition(t text) (rest text, keep bool) {
+// conditional understands `@ID rest` and `@^ID rest`.
+func (x *expander) conditional(t text) (rest text, keep bool) {
 	i := strings.IndexAny(t.s, blanks)
 	if i < 0 {
 		i = len(t.s)
 	}
 	id, not := strings.CutPrefix(t.s[1:i], "^")
+	if x.condition != nil {
+		x.condition(id)
+	}
 	return t.slice(i, len(t.s)).trim(), (id == x.opts.ConfigID) != not && id != ""
 }
 

@@ -156,11 +156,6 @@ func (p Problem) Error() string {
 		b.WriteString(p.Hint)
 		b.WriteString(")")
 	}
-	if p.Pos.Via != "" {
-		b.WriteString(" [written at ")
-		b.WriteString(p.Pos.Via)
-		b.WriteString("]")
-	}
 	return b.String()
 }
 
