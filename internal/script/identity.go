@@ -43,6 +43,24 @@ func identify(userName, groupName string) (identity, error) {
 	return id, nil
 }
 
+// IDs are the numbers of a user, or user:group; of the process itself for "".
+func IDs(who string) (uid, gid int, err error) {
+	if who == "" {
+		return os.Geteuid(), os.Getegid(), nil
+	}
+	name, group, _ := strings.Cut(who, ":")
+	u, err := lookupUser(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	id, err := number("uid", u.Uid)
+	if err != nil {
+		return 0, 0, err
+	}
+	g, err := lookupGroup(group, u)
+	return int(id), int(g), err
+}
+
 func lookupUser(name string) (*user.User, error) {
 	if name == "" {
 		u, err := user.Current()

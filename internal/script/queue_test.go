@@ -70,7 +70,7 @@ func TestQueueKeepsTheLatestState(t *testing.T) {
 	submit("VI_1", "state", "VI_1-master-again", ":")
 	submit("VI_1", "state", "VI_1-fault", ":")
 	other := make(chan Result, 1)
-	if err := q.Submit(Job{Key: "VI_2", Spec: sh("echo VI_2 >>" + log), Done: func(r Result) { other <- r }}); err != nil {
+	if err := q.Submit(Job{Key: "VI_2", Spec: sh("echo VI_2 >>" + log), Done: func(_ Spec, r Result) { other <- r }}); err != nil {
 		t.Fatal(err)
 	}
 	if r := <-other; !r.OK() {
@@ -117,13 +117,13 @@ func TestQueueEnds(t *testing.T) {
 	f := filepath.Join(t.TempDir(), "pid")
 	got := make(chan Result, 1)
 	for kind, line := range map[string]string{"1": "echo $$ >" + f + "; sleep 1000"} {
-		if err := q.Submit(Job{Key: "k", Kind: kind, Spec: sh(line), Done: func(r Result) { got <- r }}); err != nil {
+		if err := q.Submit(Job{Key: "k", Kind: kind, Spec: sh(line), Done: func(_ Spec, r Result) { got <- r }}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	go func() { ended <- q.Run(ctx) }()
 	waitFor(t, "script", func() bool { b, _ := os.ReadFile(f); return len(b) > 0 })
-	if err := q.Submit(Job{Key: "k", Kind: "2", Spec: sh("true"), Done: func(Result) { t.Error("ran after the end") }}); err != nil {
+	if err := q.Submit(Job{Key: "k", Kind: "2", Spec: sh("true"), Done: func(Spec, Result) { t.Error("ran after the end") }}); err != nil {
 		t.Fatal(err)
 	}
 	short, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)

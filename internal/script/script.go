@@ -15,9 +15,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,11 +40,11 @@ type Spec struct {
 	// Env is added to the little that is inherited: PATH, HOME, USER, LOGNAME, LANG, LC_ALL and TZ. Nothing else of the
 	// agent's environment is passed on.
 	Env       []string
-	Timeout   time.Duration // until TERM; 0: DefaultTimeout
+	Timeout   time.Duration // until TERM; 0: DefaultTimeout; negative: none, it runs until ctx ends
 	KillAfter time.Duration // from TERM until KILL; 0: DefaultKillAfter
 	MaxOutput int           // bytes of output kept, the last ones; 0: DefaultMaxOutput
-	// User and Group (names or numbers) to run as; "" is the agent's own, Group "" the user's. Another than one's own takes
-	// root.
+	// User and Group (names or numbers) to run as; "" is the agent's own, Group "" the user's. User may be user:group.
+	// Another than one's own takes root.
 	User, Group string
 	// KeepChildren leaves alone what the script left running in its group when it ended by itself: notify scripts start
 	// services.
@@ -89,14 +91,20 @@ func Run(ctx context.Context, spec Spec) Result {
 }
 
 func withDefaults(s Spec) Spec {
-	if s.Timeout <= 0 {
+	if s.Timeout == 0 {
 		s.Timeout = DefaultTimeout
+	}
+	if s.Timeout < 0 {
+		s.Timeout = math.MaxInt64
 	}
 	if s.KillAfter <= 0 {
 		s.KillAfter = DefaultKillAfter
 	}
 	if s.MaxOutput <= 0 {
 		s.MaxOutput = DefaultMaxOutput
+	}
+	if name, group, ok := strings.Cut(s.User, ":"); ok && s.Group == "" {
+		s.User, s.Group = name, group
 	}
 	if len(s.Argv) == 0 && s.Shell != "" {
 		s.Argv = []string{"/bin/sh", "-c", s.Shell}

@@ -139,8 +139,7 @@ func (i *instance) notify(a machine.Notify) {
 		state = "STOP"
 	}
 	i.sp.notifier.Notify(notify.Event{
-		Instance: i.set.in, State: state, Priority: i.m.EffectivePriority(), Epoch: a.Epoch, Cause: a.Cause,
-		User: i.set.global.ScriptUser,
+		Name: i.name, Notifies: i.set.in.Notifies, State: state, Priority: i.m.EffectivePriority(), Epoch: a.Epoch, Cause: a.Cause,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/notify"
 	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/track"
 	"github.com/reeve-lb/reeve/vrrp/vip"
@@ -20,7 +21,7 @@ import (
 // is left out. Apply returns before the change is done.
 func (s *Speaker) Apply(c vrrp.Config, defaultElection vrrp.Election) source.Problems {
 	var ps source.Problems
-	w := wanted{track: track.Used(c), virtual: map[netip.Addr]bool{}}
+	w := wanted{track: track.Used(c), notify: notify.SettingsOf(c.Global), virtual: map[netip.Addr]bool{}}
 	names := map[string]bool{}
 	vrids := map[routerKey]string{}
 	for _, in := range c.Instances {
@@ -113,6 +114,7 @@ func (s *Speaker) reconcile() {
 	s.end(gone, true)
 	s.end(replaced, false)
 	s.tracker.Apply(w.track)
+	s.notifier.Apply(w.notify)
 	for _, name := range order {
 		set := want[name]
 		if i := s.find(name); i != nil {

@@ -59,6 +59,7 @@ type Speaker struct {
 type wanted struct {
 	settings []*settings
 	track    track.Wanted
+	notify   notify.Settings
 	virtual  map[netip.Addr]bool
 }
 
