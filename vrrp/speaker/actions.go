@@ -67,6 +67,9 @@ func (i *instance) send(priority uint8) {
 	}
 	if err == nil {
 		i.sent++
+		if priority == 0 {
+			i.history.zeroSent++
+		}
 		return
 	}
 	if errors.Is(err, netio.ErrNotOpen) && i.fault != "" {

@@ -268,7 +268,11 @@ func (i *instance) status() InstanceStatus {
 	}
 	st.Epoch, st.Expiry = i.m.Lease()
 	st.Holder, st.HolderEpoch = i.m.Holder()
-	maps.Copy(st.Counters, map[string]uint64{"advert_sent": i.sent, "advert_rcvd": i.heard})
+	h := i.history
+	maps.Copy(st.Counters, map[string]uint64{
+		"advert_sent": i.sent, "advert_rcvd": i.heard, "become_master": h.became, "release_master": h.released,
+		"pri_zero_sent": h.zeroSent, "pri_zero_rcvd": h.zeroHeard,
+	})
 	if n := i.port.counters.Get(packet.UnknownVRID); n > 0 {
 		st.Counters["unknown_vrid"] = n
 	}

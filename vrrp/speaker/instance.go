@@ -183,6 +183,9 @@ func (i *instance) judge(d packet.Datagram) {
 		return
 	}
 	i.heard++
+	if i.into.Priority == 0 {
+		i.history.zeroHeard++
+	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
 	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority})
 }

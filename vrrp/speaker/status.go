@@ -63,10 +63,20 @@ type history struct {
 	cause   string
 	moves   []Move
 	adverts []AdvertSeen // newest first
+
+	became, released uint64 // how often it became MASTER, and stopped being it
+	zeroSent         uint64 // adverts with priority 0
+	zeroHeard        uint64
 }
 
 func (h *history) move(m Move) {
 	h.since, h.cause = m.Time, m.Cause
+	switch machine.Master {
+	case m.To:
+		h.became++
+	case m.From:
+		h.released++
+	}
 	if len(h.moves) == movesKept {
 		h.moves = append(h.moves[:0], h.moves[1:]...)
 	}
