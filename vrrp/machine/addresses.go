@@ -17,6 +17,10 @@ func (s *step) addresses(ev Event) {
 		if s.state == Master {
 			s.do(AddAddresses{s.deadline(), s.lifetime()})
 		}
+	case DuplicateAddress:
+		if s.announced {
+			s.do(Report{Kind: AddressDuplicated, Source: ev.Address, MACs: [2]MAC{ev.Theirs, ev.Ours}})
+		}
 	case Fenced:
 		if s.state == Master && s.lease == ev.Epoch {
 			s.demote(Backup, "fenced by the guard")
@@ -58,9 +62,7 @@ func (s *step) addressesOff() {
 		return
 	}
 	s.removing = false
-	if s.releasing != 0 {
-		s.do(Released{s.releasing})
-	}
+	s.released(s.releasing)
 	epoch := max(s.epoch, s.releasing)
 	s.releasing = 0
 	if s.notifyOff {
@@ -68,7 +70,7 @@ func (s *step) addressesOff() {
 		s.do(Notify{State: s.state, Cause: s.notifyCause, Epoch: epoch})
 	}
 	s.stand()
-	if s.stopped && s.withdraw && s.cfg.Cluster {
-		s.do(Withdraw{})
+	if s.stopped {
+		s.withdrawn()
 	}
 }

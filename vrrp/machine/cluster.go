@@ -9,6 +9,9 @@ func (s *step) decided(v vrrp.Verdict) {
 	if v.Kind != vrrp.NoQuorum && v.Kind != vrrp.Quorum {
 		s.epoch = max(s.epoch, v.Epoch)
 	}
+	if v.Kind == vrrp.Granted || v.Kind == vrrp.Yield || v.Kind == vrrp.Lost {
+		s.answered = max(s.answered, v.Epoch)
+	}
 	switch v.Kind {
 	case vrrp.Granted:
 		s.granted(v)
@@ -57,7 +60,7 @@ func (s *step) granted(v vrrp.Verdict) {
 	case s.removing:
 		s.releasing = v.Epoch
 	default:
-		s.do(Released{v.Epoch})
+		s.released(v.Epoch)
 	}
 }
 
@@ -109,7 +112,7 @@ func (s *step) quorumBack() {
 	if s.quorum == quorumThere {
 		return
 	}
-	s.quorum = quorumThere
+	s.quorum, s.wishes = quorumThere, s.state == Master
 	s.stop(MasterDown)
 	if s.state == Master && s.lease == 0 {
 		wait := s.cfg.GrantWait

@@ -124,11 +124,11 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("a foreign router is answered, not obeyed", func(t *testing.T) {
 		r := holder(t, vrrp.QuorumLossAuto)
-		r.feed(Advert{higher, 200})
+		r.feed(Advert{Source: higher, Priority: 200})
 		r.want(Master, "report foreign_higher, advert 100, announce 5")
 		r.now = r.now.Add(AnswerInterval)
-		r.feed(Advert{higher, 20})
-		r.want(Master, "report foreign_advert, advert 100, announce 5")
+		r.feed(Advert{Source: higher, Priority: 20})
+		r.want(Master, "report foreign_advert, advert 100, announce 5, rx_lower")
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // a flood of ours.
 const AnswerInterval = 100 * time.Millisecond
 
-// downTimerAdverts is RFC 3768's factor of Master_Down_Interval (section 6.1).
+// downTimerAdverts is RFC 3768's factor of Master_Down_Interval (section 6.1), unless down_timer_adverts is another.
 const downTimerAdverts = 3
 
 const (
@@ -27,15 +27,25 @@ const (
 type Config struct {
 	Node              string // our name, as Elsewhere verdicts give holders
 	Cluster           bool   // election = cluster
+	Group             string // sync group: MASTER only when it says so; "": none. It never changes either.
 	OnQuorumLoss      vrrp.QuorumLoss
+	Version           uint8 // 3: the skew goes by the master's interval, which is learned; else 2
 	AdvertInt         time.Duration
+	DownTimerAdverts  int // 0: 3
 	NoPreempt         bool
 	PreemptDelay      time.Duration
+	OwnerWaits        bool          // priority 255 and state BACKUP: waits for Master_Down_Interval like everybody
+	StartupDelay      time.Duration // what is left of vrrp_startup_delay at Start
+	LowerNoAdvert     bool          // lower_prio_no_advert
+	HigherSendAdvert  bool          // higher_prio_send_advert
+	TellPriority      bool          // notify_priority_changes
 	Lifetime          time.Duration // as vrrp.Instance.VIPLifetime: 0 default, negative for ever
 	GarpMasterDelay   time.Duration // 0: no second burst
 	GarpMasterRepeat  int
 	GarpRefresh       time.Duration // 0: none
 	GarpRefreshRepeat int
+	GarpLowerDelay    time.Duration // after a lower advert; 0: no second burst
+	GarpLowerRepeat   int           // 0: no burst
 	GrantWait         time.Duration // how long a plain master waits for its lease when the quorum is back; 0: 250 ms
 }
 
@@ -74,6 +84,13 @@ type Machine struct {
 	lastAnswer boottime.Time
 	announced  bool // MASTER: addresses on and announced
 	preemptAt  boottime.Time
+	learned    time.Duration // the master's advert_int in version 3; 0: nobody's yet, ours
+	startAt    boottime.Time // end of vrrp_startup_delay
+
+	wishes     bool   // in a group: would be MASTER
+	groupFault string // what another member of the group suffers from
+	answered   uint64 // the highest epoch of which a grant or its end was taken
+	told       Member // what the group knows
 
 	removing    bool   // RemoveAddresses is not answered yet, or failed
 	releasing   uint64 // epoch to give back when they are off
@@ -120,15 +137,38 @@ func (m Machine) Candidacy() vrrp.Candidacy { return m.stood }
 // Done reports whether the machine has stopped and its addresses are off.
 func (m Machine) Done() bool { return m.stopped && !m.removing }
 
-// SkewTime is RFC 3768's (section 6.1): it makes better routers take over sooner.
+// MasterAdvertInt is the advert_int of who is master: ours in version 2, in version 3 what was learned from it (RFC 9568
+// section 6.1, Active_Adver_Interval).
+func (m Machine) MasterAdvertInt() time.Duration {
+	if m.cfg.Version == 3 && m.learned > 0 {
+		return m.learned
+	}
+	return m.cfg.AdvertInt
+}
+
+// SkewTime makes better routers take over sooner (RFC 3768 section 6.1, in version 3 RFC 9568 section 6.1).
 func (m Machine) SkewTime() time.Duration {
-	return time.Duration(256-m.EffectivePriority()) * time.Second / 256
+	whole := time.Second
+	if m.cfg.Version == 3 {
+		whole = m.MasterAdvertInt()
+	}
+	return time.Duration(256-m.EffectivePriority()) * whole / 256
 }
 
 // MasterDownInterval is how long a BACKUP waits for an advert (RFC 3768 section 6.1).
 func (m Machine) MasterDownInterval() time.Duration {
-	return downTimerAdverts*m.cfg.AdvertInt + m.SkewTime()
+	return time.Duration(m.downAdverts())*m.MasterAdvertInt() + m.SkewTime()
 }
+
+func (m *Machine) downAdverts() int {
+	if m.cfg.DownTimerAdverts > 0 {
+		return m.cfg.DownTimerAdverts
+	}
+	return downTimerAdverts
+}
+
+// patience is how long after an advert of ours others may have taken over.
+func (m *Machine) patience() time.Duration { return time.Duration(m.downAdverts()) * m.cfg.AdvertInt }
 
 // plain: no arbiter, or none in reach and the settings say to go on without. A lease that still lasts keeps the
 // cluster's rules.
@@ -157,7 +197,7 @@ func (m *Machine) lifetime() time.Duration {
 		life = defaultLife
 	}
 	if m.lease == 0 && life < 2*m.cfg.AdvertInt {
-		life = downTimerAdverts * m.cfg.AdvertInt
+		life = m.patience()
 	}
 	return life
 }
@@ -175,6 +215,7 @@ func (m Machine) Step(ev Event, now boottime.Time) (Machine, []Action) {
 	s := step{Machine: m, now: now}
 	s.lapse()
 	s.handle(ev)
+	s.tell()
 	return s.Machine, s.out
 }
 
@@ -202,7 +243,7 @@ func (s *step) lapse() {
 	}
 	cause := "lease ran out"
 	if s.lease == 0 {
-		cause = "no advert sent for 3 x advert_int, the process was held up"
+		cause = "no advert sent for so long that others may have taken over, the process was held up"
 	}
 	s.demote(Backup, cause)
 }
@@ -233,6 +274,8 @@ func (s *step) handle(ev Event) {
 		s.release()
 	case Stop:
 		s.end(ev.Withdraw)
+	case GroupSays:
+		s.groupSays(ev)
 	default:
 		s.addresses(ev)
 	}

@@ -34,6 +34,7 @@ type rig struct {
 func newRig(t *testing.T, priority int, change func(*Config)) *rig {
 	c := Config{
 		Node: "me", AdvertInt: time.Second, GarpMasterDelay: 5 * time.Second, GarpMasterRepeat: 5, GarpRefreshRepeat: 1,
+		GarpLowerDelay: 5 * time.Second, GarpLowerRepeat: 5,
 	}
 	if change != nil {
 		change(&c)
@@ -108,6 +109,12 @@ func word(a Action) string {
 		return "extend"
 	case Withdraw:
 		return "withdraw"
+	case NotifyRxLower:
+		return "rx_lower"
+	case NotifyPriority:
+		return fmt.Sprintf("priority %v %d->%d", a.State, a.Old, a.New)
+	case TellGroup:
+		return fmt.Sprintf("tell %v wants %v", a.Member.State, a.Member.Wants)
 	}
 	return "?"
 }
@@ -172,7 +179,7 @@ const (
 
 // TestTransitions has a row for each state and event of plain VRRP.
 func TestTransitions(t *testing.T) {
-	ad := func(priority uint8, from netip.Addr) Event { return Advert{from, priority} }
+	ad := func(priority uint8, from netip.Addr) Event { return Advert{Source: from, Priority: priority} }
 	granted := Decided{vrrp.Verdict{Kind: vrrp.Granted, Epoch: 3, Expiry: t0.Add(time.Hour)}}
 	for _, tc := range []struct {
 		name string
@@ -215,9 +222,9 @@ func TestTransitions(t *testing.T) {
 		{"start again", Master, Start{}, Master, ""},
 		{"higher", Master, ad(101, lower), Backup, loses},
 		{"equal, higher address", Master, ad(100, higher), Backup, loses},
-		{"equal, lower address", Master, ad(100, lower), Master, "report forced_election, " + again + ", announce 5"},
+		{"equal, lower address", Master, ad(100, lower), Master, "report forced_election, " + again + ", announce 5, rx_lower"},
 		{"equal, own address", Master, ad(100, own), Master, "report own_address"},
-		{"lower", Master, ad(99, higher), Master, "report forced_election, " + again + ", announce 5"},
+		{"lower", Master, ad(99, higher), Master, "report forced_election, " + again + ", announce 5, rx_lower"},
 		{"zero", Master, ad(0, lower), Master, again},
 		{"tick", Master, Fired{AdvertTick}, Master, again},
 		{"stray master down", Master, Fired{MasterDown}, Master, ""},
@@ -268,7 +275,7 @@ func TestMasterDown(t *testing.T) {
 func after(r *rig, theirs uint8, limit time.Duration) time.Duration {
 	begin := r.now
 	for r.now.Sub(begin) < limit && r.m.State() != Master {
-		r.feed(Advert{higher, theirs})
+		r.feed(Advert{Source: higher, Priority: theirs})
 		for range 100 {
 			if r.m.State() != Master {
 				r.advance(10 * time.Millisecond)
@@ -299,8 +306,8 @@ func TestPreemption(t *testing.T) {
 	}
 	r := newRig(t, 100, func(c *Config) { c.NoPreempt = true })
 	r.feed(Start{})
-	r.feed(Advert{higher, 50})
-	r.feed(Advert{higher, 0})
+	r.feed(Advert{Source: higher, Priority: 50})
+	r.feed(Advert{Source: higher, Priority: 0})
 	r.advance(610 * time.Millisecond)
 	if r.m.State() != Master {
 		t.Error("nopreempt does not take over from a master that stopped")
@@ -315,7 +322,7 @@ func TestPreemption(t *testing.T) {
 func TestTwoOwners(t *testing.T) {
 	r := newRig(t, 255, nil)
 	r.feed(Start{})
-	r.feed(Advert{lower, 255})
+	r.feed(Advert{Source: lower, Priority: 255})
 	r.want(Backup, "report owner_conflict, "+loses)
 	if r.m.EffectivePriority() != 254 {
 		t.Errorf("priority %d", r.m.EffectivePriority())
@@ -344,7 +351,7 @@ func TestFlood(t *testing.T) {
 	r := in(t, Master)
 	adverts := 0
 	for range 1000 {
-		r.feed(Advert{lower, 50})
+		r.feed(Advert{Source: lower, Priority: 50})
 		adverts += strings.Count(strings.Join(r.log, ","), "advert 100")
 		r.now = r.now.Add(time.Millisecond)
 		if r.now.After(r.timers[AdvertTick]) {

@@ -52,7 +52,7 @@ func (m *model) each(i int, f func(*rig)) {
 		}
 		for j := range m.rigs {
 			if j != i && m.island[i] == m.island[j] && rapid.IntRange(0, 99).Draw(m.t, "lost") >= m.loss {
-				m.each(j, func(o *rig) { o.now = m.now; o.feed(Advert{m.rigs[i].m.source, priority}) })
+				m.each(j, func(o *rig) { o.now = m.now; o.feed(Advert{Source: m.rigs[i].m.source, Priority: priority}) })
 			}
 		}
 	}
@@ -228,7 +228,7 @@ func TestClusterModel(t *testing.T) {
 			case 3:
 				m.each(i, func(r *rig) { r.feed(Release{}) })
 			case 4:
-				m.each(i, func(r *rig) { r.feed(Advert{higher, 254}) })
+				m.each(i, func(r *rig) { r.feed(Advert{Source: higher, Priority: 254}) })
 			}
 			m.run(time.Duration(rapid.IntRange(0, 100).Draw(t, "then"))*tickTime, one)
 		}

@@ -1,5 +1,7 @@
 package machine
 
+import "time"
+
 // advert is what somebody else said. Without a lease plain VRRP's rules hold, also for a master that waits for its lease
 // after the quorum came back.
 func (s *step) advert(a Advert) {
@@ -18,15 +20,33 @@ func (s *step) advertInBackup(a Advert) {
 	ours, theirs := s.EffectivePriority(), int(a.Priority)
 	switch {
 	case theirs == 0:
-		s.after(MasterDown, s.SkewTime())
+		s.wait(s.SkewTime())
 	case theirs >= ours:
 		s.preemptAt = 0
-		s.after(MasterDown, s.MasterDownInterval())
+		s.accept(a)
 	case s.bearsLower():
-		s.after(MasterDown, s.MasterDownInterval())
+		s.accept(a)
 	default:
-		s.do(Report{DiscardedLower, a.Source, theirs, ours})
+		s.do(Report{Kind: DiscardedLower, Source: a.Source, Theirs: theirs, Ours: ours})
 	}
+}
+
+// accept takes an advert for the master's.
+func (s *step) accept(a Advert) {
+	s.wishes = false
+	s.learn(a)
+	s.waitForMaster()
+}
+
+// learn takes the master's interval over (RFC 9568 section 6.4.2), which is what Master_Down_Interval and the skew go by.
+func (s *step) learn(a Advert) {
+	if s.cfg.Version != 3 || a.AdvertInt <= 0 {
+		return
+	}
+	if old := s.MasterAdvertInt(); a.AdvertInt != old {
+		s.do(Report{Kind: IntervalLearned, Source: a.Source, Theirs: int(a.AdvertInt / time.Millisecond), Ours: int(old / time.Millisecond)})
+	}
+	s.learned = a.AdvertInt
 }
 
 // bearsLower reports whether an advert of lower priority counts as a master's.
@@ -40,7 +60,9 @@ func (s *step) bearsLower() bool {
 	if s.preemptAt.IsZero() {
 		s.preemptAt = s.now.Add(s.cfg.PreemptDelay)
 	}
-	return s.now.Before(s.preemptAt)
+	// Where the delay is a multiple of the interval an advert comes just when it ends, and keepalived's are always a
+	// little late: so that jitter does not cost an interval, one that comes a little early is late too.
+	return s.now.Before(s.preemptAt.Add(-s.MasterAdvertInt() / 20))
 }
 
 // advertInMaster is RFC 3768 section 6.4.3.
@@ -48,52 +70,85 @@ func (s *step) advertInMaster(a Advert) {
 	theirs := int(a.Priority)
 	if theirs == priorityOwner && s.EffectivePriority() == priorityOwner {
 		s.lowered = true
-		s.do(Report{OwnerConflict, a.Source, theirs, s.EffectivePriority()})
+		s.do(Report{Kind: OwnerConflict, Source: a.Source, Theirs: theirs, Ours: s.EffectivePriority()})
 		s.stand()
 	}
 	ours := s.EffectivePriority()
 	switch {
 	case theirs == 0:
-		s.answer(false)
+		s.answer()
 	case theirs > ours:
-		s.demote(Backup, "received advert from "+a.Source.String()+" with higher priority")
+		s.yield(a, "received advert from "+a.Source.String()+" with higher priority")
 	case theirs == ours && a.Source == s.source:
-		s.do(Report{OwnAddress, a.Source, theirs, ours})
+		s.do(Report{Kind: OwnAddress, Source: a.Source, Theirs: theirs, Ours: ours})
 	case theirs == ours && s.source.Less(a.Source):
-		s.demote(Backup, "received advert from "+a.Source.String()+" with same priority but higher IP address than ours")
+		s.yield(a, "received advert from "+a.Source.String()+" with same priority but higher IP address than ours")
 	default:
-		s.do(Report{ForcedElection, a.Source, theirs, ours})
-		s.answer(true)
+		s.do(Report{Kind: ForcedElection, Source: a.Source, Theirs: theirs, Ours: ours})
+		s.answerLower(a)
 	}
+}
+
+// yield leaves MASTER to a better one, without an advert of priority 0.
+func (s *step) yield(a Advert, cause string) {
+	if s.cfg.HigherSendAdvert && s.mayAnswer() {
+		s.do(SendAdvert{uint8(s.EffectivePriority())})
+	}
+	s.learn(a)
+	s.demote(Backup, cause)
 }
 
 // advertToHolder: with a lease the answer is always ours, whoever asks. That somebody else speaks is for the operator.
 func (s *step) advertToHolder(a Advert) {
 	ours, theirs := s.EffectivePriority(), int(a.Priority)
+	kind := ForeignAdvert
 	switch {
 	case theirs == 0:
-		s.answer(false)
+		s.answer()
 		return
 	case theirs == ours && a.Source == s.source:
-		s.do(Report{OwnAddress, a.Source, theirs, ours})
+		s.do(Report{Kind: OwnAddress, Source: a.Source, Theirs: theirs, Ours: ours})
 		return
 	case theirs > ours || theirs == ours && s.source.Less(a.Source):
-		s.do(Report{ForeignHigher, a.Source, theirs, ours})
-	default:
-		s.do(Report{ForeignAdvert, a.Source, theirs, ours})
+		kind = ForeignHigher
 	}
-	s.answer(true)
+	s.do(Report{Kind: kind, Source: a.Source, Theirs: theirs, Ours: ours})
+	s.answerLower(a)
 }
 
-// answer sends an advert at once and, if others may have learnt another address of the link layer, announces again.
-func (s *step) answer(announce bool) {
+// mayAnswer bounds what others can make us send.
+func (s *step) mayAnswer() bool {
 	if !s.lastAnswer.IsZero() && s.now.Sub(s.lastAnswer) < AnswerInterval {
-		return
+		return false
 	}
 	s.lastAnswer = s.now
-	s.advertise()
-	if announce && s.announced {
-		s.announce()
+	return true
+}
+
+// answer sends an advert at once.
+func (s *step) answer() {
+	if s.mayAnswer() {
+		s.advertise()
+	}
+}
+
+// answerLower tells one that should not speak who is master, and everybody where the addresses are, for they may have
+// learnt another address of the link layer.
+func (s *step) answerLower(a Advert) {
+	if !s.mayAnswer() {
+		return
+	}
+	if !s.cfg.LowerNoAdvert || s.lease != 0 {
+		s.advertise()
+	}
+	if s.announced && s.cfg.GarpLowerRepeat > 0 {
+		s.do(Announce{s.cfg.GarpLowerRepeat})
+		if s.cfg.GarpLowerDelay > 0 {
+			s.after(GarpLower, s.cfg.GarpLowerDelay)
+		}
+	}
+	if ours := s.EffectivePriority(); int(a.Priority) <= ours { // of those with a lease some hear a higher one too
+		s.do(NotifyRxLower{Source: a.Source, Theirs: int(a.Priority), Epoch: s.lease})
 	}
 }
 
@@ -103,7 +158,7 @@ func (s *step) advertise() {
 	if s.lease != 0 {
 		return
 	}
-	s.until = s.now.Add(downTimerAdverts * s.cfg.AdvertInt)
+	s.until = s.now.Add(s.patience())
 	s.do(Pet{0, s.until}, ExtendAddresses{0, s.lifetime()})
 }
 
@@ -118,16 +173,25 @@ func (s *step) announce() {
 func (s *step) fired(t Timer) {
 	switch {
 	case t == MasterDown && s.state == Backup && s.plain():
-		s.promote("no advert for master down interval")
+		s.masterDown()
 	case t == AdvertTick && s.state == Master:
 		s.tick()
 	case t == GrantWait && s.state == Master && s.lease == 0 && !s.plain():
 		s.demote(Backup, "quorum is back and no lease was granted")
 	case t == GarpDelay && s.announced:
 		s.do(Announce{s.cfg.GarpMasterRepeat})
+	case t == GarpLower && s.announced:
+		s.do(Announce{s.cfg.GarpLowerRepeat})
 	case t == GarpRefresh && s.announced:
 		s.do(Announce{s.cfg.GarpRefreshRepeat})
 		s.refresh()
+	default:
+		s.firedRarely(t)
+	}
+}
+
+func (s *step) firedRarely(t Timer) {
+	switch {
 	case t == RemoveAgain && s.removing:
 		s.do(RemoveAddresses{})
 	case t == RetryAdd && s.addFault != "":
@@ -136,6 +200,8 @@ func (s *step) fired(t Timer) {
 	case t == HandOff && s.handOff:
 		s.handOff = false
 		s.stand()
+	case t == Startup && !s.startAt.IsZero() && !s.now.Before(s.startAt):
+		s.startupOver()
 	}
 }
 

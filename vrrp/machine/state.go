@@ -1,26 +1,53 @@
 package machine
 
-import "github.com/reeve-lb/reeve/vrrp"
+import (
+	"time"
 
-// start leaves INIT (RFC 3768 section 6.4.1).
+	"github.com/reeve-lb/reeve/vrrp"
+)
+
+// start leaves INIT (RFC 3768 section 6.4.1), under vrrp_startup_delay so that nothing becomes MASTER before its end.
 func (s *step) start() {
 	if s.state != Init || s.stopped {
 		return
 	}
-	if cause := s.fault(); cause != "" {
-		s.enter(Fault, cause)
-		return
+	if s.startAt.IsZero() && s.cfg.StartupDelay > 0 {
+		s.startAt = s.now.Add(s.cfg.StartupDelay)
+		s.do(SetTimer{Startup, s.startAt})
 	}
-	s.toBackup("startup")
+	switch cause := s.fault(); {
+	case cause != "":
+		s.enter(Fault, cause)
+	case s.delayed() && s.owns():
+		// keepalived's owner says nothing before the delay is over, then it is MASTER
+	default:
+		s.toBackup("startup")
+	}
+}
+
+// delayed reports whether vrrp_startup_delay still runs.
+func (s *step) delayed() bool { return s.now.Before(s.startAt) }
+
+// startupOver: who waited for the delay alone goes on, the others have armed their timers beyond it.
+func (s *step) startupOver() {
+	s.startAt = 0
+	s.start()
+	s.stand()
+}
+
+// owns reports whether we are MASTER without asking.
+func (s *step) owns() bool {
+	return s.plain() && s.EffectivePriority() == priorityOwner && !s.cfg.OwnerWaits
 }
 
 // toBackup enters BACKUP from INIT or FAULT; the owner of the addresses becomes MASTER at once where adverts decide.
 func (s *step) toBackup(cause string) {
-	if s.plain() && s.EffectivePriority() == priorityOwner {
+	if s.owns() && s.cfg.Group == "" && !s.delayed() {
 		s.promote("owner of the addresses")
 		return
 	}
 	s.enter(Backup, cause)
+	s.wishes = s.cfg.Group != "" && s.owns()
 	s.waitForMaster()
 }
 
@@ -28,7 +55,7 @@ func (s *step) toBackup(cause string) {
 func (s *step) enter(to State, cause string) {
 	from := s.state
 	s.state = to
-	s.preemptAt = 0
+	s.preemptAt, s.wishes = 0, false
 	s.do(Entered{From: from, To: to, Cause: cause, Epoch: s.epoch})
 	if s.removing { // the notification comes with the end of the removal
 		s.notifyOff, s.notifyCause = true, cause
@@ -44,19 +71,34 @@ func (s *step) enter(to State, cause string) {
 // waitForMaster arms Master_Down_Interval where adverts decide.
 func (s *step) waitForMaster() {
 	if s.state == Backup && s.plain() {
-		s.after(MasterDown, s.MasterDownInterval())
+		s.wait(s.MasterDownInterval())
 	}
+}
+
+// wait arms the timer of BACKUP. Under vrrp_startup_delay it counts from the end of that.
+func (s *step) wait(d time.Duration) {
+	s.do(SetTimer{MasterDown, max(s.now, s.startAt).Add(d)})
+}
+
+// masterDown: nobody was heard. A member of a group only says so, and goes on waiting.
+func (s *step) masterDown() {
+	if s.cfg.Group == "" {
+		s.promote("no advert for master down interval")
+		return
+	}
+	s.wishes = true
+	s.waitForMaster()
 }
 
 // promote becomes MASTER: by the lease in s.lease, or by plain VRRP. The guard knows before an address is on.
 func (s *step) promote(cause string) {
 	from := s.state
 	s.state = Master
-	s.preemptAt = 0
+	s.preemptAt, s.learned, s.startAt = 0, 0, 0
 	s.announced, s.removing, s.notifyOff, s.releasing = false, false, false, 0
-	s.yielded, s.handOff = false, false
+	s.yielded, s.handOff, s.wishes = false, false, true
 	if s.lease == 0 {
-		s.until = s.now.Add(downTimerAdverts * s.cfg.AdvertInt)
+		s.until = s.now.Add(s.patience())
 	}
 	s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
 	s.do(
@@ -77,11 +119,11 @@ func (s *step) promote(cause string) {
 func (s *step) demote(to State, cause string) {
 	s.state = to
 	s.releasing, s.lease, s.until = s.lease, 0, 0
-	s.announced, s.removing = false, true
+	s.announced, s.removing, s.wishes = false, true, false
 	s.notifyOff, s.notifyCause = true, cause
 	s.preemptAt = 0
 	s.do(RemoveAddresses{})
-	s.stop(AdvertTick, LeaseEnd, GrantWait, GarpDelay, GarpRefresh)
+	s.stop(AdvertTick, LeaseEnd, GrantWait, GarpDelay, GarpLower, GarpRefresh)
 	s.do(Entered{From: Master, To: to, Cause: cause, Epoch: s.releasing})
 	s.waitForMaster()
 	s.stand()
@@ -94,6 +136,13 @@ func (s *step) handOver(to State, cause string) {
 }
 
 func (s *step) fault() string {
+	if own := s.ownFault(); own != "" {
+		return own
+	}
+	return s.groupFault
+}
+
+func (s *Machine) ownFault() string {
 	if s.faults != "" {
 		return s.faults
 	}
@@ -107,7 +156,9 @@ func (s *step) faultsChanged() {
 	case cause == "" && s.state == Fault:
 		s.toBackup("fault cleared")
 	case cause != "" && s.state == Master:
-		s.do(SendAdvert{0}) // twice, as keepalived does: who misses it waits for Master_Down_Interval
+		if s.ownFault() != "" {
+			s.do(SendAdvert{0}) // twice, as keepalived does: who misses it waits for Master_Down_Interval
+		}
 		s.handOver(Fault, cause)
 	case cause != "" && s.state == Backup:
 		s.enter(Fault, cause)
@@ -124,12 +175,15 @@ func (s *step) setPriority(effective int) {
 	if s.state != Init {
 		s.do(Report{Kind: PriorityChanged, Theirs: old, Ours: effective})
 	}
+	if s.cfg.TellPriority && (s.state == Master || s.state == Backup) {
+		s.do(NotifyPriority{State: s.state, Old: old, New: effective})
+	}
 	s.stand()
 }
 
 func (s *step) configure(c Configure) {
 	faster := c.Config.AdvertInt != s.cfg.AdvertInt
-	c.Config.Cluster = s.cfg.Cluster
+	c.Config.Cluster, c.Config.Group = s.cfg.Cluster, s.cfg.Group
 	s.cfg = c.Config
 	s.lowered, s.yielded = false, false
 	s.stand()
@@ -171,11 +225,25 @@ func (s *step) end(withdraw bool) {
 		s.handOver(Init, "stopped")
 	} else {
 		s.enter(Init, "stopped")
-		if withdraw && s.cfg.Cluster && !s.removing {
-			s.do(Withdraw{})
+		if !s.removing {
+			s.withdrawn()
 		}
 	}
-	s.stop(MasterDown, HandOff, RetryAdd)
+	s.stop(MasterDown, HandOff, RetryAdd, Startup)
+}
+
+// withdrawn tells the arbiter that the instance is gone. For a member its group does, as it does all else with a lease.
+func (s *step) withdrawn() {
+	if s.withdraw && s.cfg.Cluster && s.cfg.Group == "" {
+		s.do(Withdraw{})
+	}
+}
+
+// released gives a lease back.
+func (s *step) released(epoch uint64) {
+	if epoch != 0 && s.cfg.Group == "" {
+		s.do(Released{epoch})
+	}
 }
 
 // stand tells the arbiter our candidacy if it is another than it knows.
@@ -187,7 +255,7 @@ func (s *step) stand() {
 		Priority:     s.EffectivePriority(),
 		NoPreempt:    s.cfg.NoPreempt && s.priority != priorityOwner || s.yielded,
 		PreemptDelay: s.cfg.PreemptDelay,
-		Ready:        s.ready && !s.handOff,
+		Ready:        s.ready && !s.handOff && !s.delayed(),
 		Holding:      s.state == Master || s.removing,
 	}
 	if s.state == Fault || s.state == Init || s.stopped {
@@ -197,5 +265,7 @@ func (s *step) stand() {
 		return
 	}
 	s.standsYet, s.stood = true, c
-	s.do(Stand{c})
+	if s.cfg.Group == "" {
+		s.do(Stand{c})
+	}
 }

@@ -47,6 +47,8 @@ const (
 	RemoveAgain              // addresses could not be removed
 	RetryAdd                 // FAULT because addresses could not be added
 	HandOff                  // released by will: in the running again
+	GarpLower                // the second burst after a lower advert
+	Startup                  // vrrp_startup_delay is over
 	Timers                   // how many there are
 )
 
@@ -55,7 +57,8 @@ func (t Timer) String() string {
 	if t < 0 || t >= Timers {
 		return "unknown"
 	}
-	return [...]string{"master_down", "advert", "lease", "grant", "garp", "garp_refresh", "remove", "retry", "hand_off"}[t]
+	return [...]string{"master_down", "advert", "lease", "grant", "garp", "garp_refresh", "remove", "retry", "hand_off",
+		"garp_lower", "startup"}[t]
 }
 
 // Event is what happened. See the types that end in no method of their own.
@@ -67,8 +70,9 @@ type (
 	Start struct{}
 	// Advert is a valid advert of our virtual router that somebody else sent.
 	Advert struct {
-		Source   netip.Addr
-		Priority uint8
+		Source    netip.Addr
+		Priority  uint8
+		AdvertInt time.Duration // theirs; only version 3 looks at it
 	}
 	// Fired: a timer's time has come.
 	Fired struct{ Timer Timer }
@@ -95,6 +99,11 @@ type (
 	RemoveFailed struct{ Cause string }
 	// AddressLost: an address that should be on was taken off by somebody else.
 	AddressLost struct{}
+	// DuplicateAddress: another machine of the segment says that it has an address of ours.
+	DuplicateAddress struct {
+		Address      netip.Addr
+		Theirs, Ours MAC
+	}
 	// Fenced: the guard took the addresses of that epoch off (0: of plain VRRP), because it heard from us too late.
 	Fenced struct{ Epoch uint64 }
 	// Configure replaces the settings. Addresses: what is listed or carried differs from before.
@@ -125,6 +134,24 @@ func (Fenced) event()          {}
 func (Configure) event()       {}
 func (Release) event()         {}
 func (Stop) event()            {}
+
+func (DuplicateAddress) event() {}
+
+// MAC is an address of the link layer.
+type MAC [6]byte
+
+// String implements fmt.Stringer.
+func (m MAC) String() string {
+	const digits = "0123456789abcdef"
+	b := make([]byte, 0, 17)
+	for i, x := range m {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = append(b, digits[x>>4], digits[x&0xf])
+	}
+	return string(b)
+}
 
 // Action is what the driver has to do, in the order given.
 type Action interface{ action() }
@@ -165,6 +192,17 @@ type (
 		Cause string
 		Epoch uint64
 	}
+	// NotifyRxLower runs notify_master_rx_lower_pri: MASTER heard a lower priority.
+	NotifyRxLower struct {
+		Source netip.Addr
+		Theirs int
+		Epoch  uint64
+	}
+	// NotifyPriority tells a changed effective priority (notify_priority_changes).
+	NotifyPriority struct {
+		State    State
+		Old, New int
+	}
 	// Pet tells the guard until when the addresses may stay without another word.
 	Pet struct {
 		Epoch  uint64
@@ -179,9 +217,10 @@ type (
 	// Report says what the operator should know of an advert or of the priority.
 	Report struct {
 		Kind   ReportKind
-		Source netip.Addr
-		Theirs int // their priority; Changed: the old one
+		Source netip.Addr // DuplicateAddress: the address
+		Theirs int        // their priority; PriorityChanged: the old one; IntervalLearned: milliseconds
 		Ours   int
+		MACs   [2]MAC // DuplicateAddress: theirs, ours
 	}
 )
 
@@ -198,6 +237,8 @@ func (Notify) action()          {}
 func (Pet) action()             {}
 func (Entered) action()         {}
 func (Report) action()          {}
+func (NotifyRxLower) action()   {}
+func (NotifyPriority) action()  {}
 
 // ReportKind says what a Report tells. The zero kind is invalid.
 type ReportKind int
@@ -217,13 +258,17 @@ const (
 	OwnAddress
 	// PriorityChanged: the effective priority is another.
 	PriorityChanged
+	// IntervalLearned: the master's advert_int is another than it was (version 3). Theirs is the new one, Ours the old.
+	IntervalLearned
+	// AddressDuplicated: somebody else has an address that we have.
+	AddressDuplicated
 )
 
 // String implements fmt.Stringer.
 func (k ReportKind) String() string {
-	if k < DiscardedLower || k > PriorityChanged {
+	if k < DiscardedLower || k > AddressDuplicated {
 		return "unknown"
 	}
 	return [...]string{"discarded_lower", "forced_election", "foreign_advert", "foreign_higher", "owner_conflict",
-		"own_address", "priority_changed"}[k-1]
+		"own_address", "priority_changed", "interval_learned", "address_duplicated"}[k-1]
 }

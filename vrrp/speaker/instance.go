@@ -187,7 +187,7 @@ func (i *instance) judge(d packet.Datagram) {
 		i.history.zeroHeard++
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
-	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority})
+	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt})
 }
 
 // alarm names a mismatch, once for a peer and cause.

@@ -11,12 +11,6 @@ import (
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
-// keepalived's defaults of the schedule of gratuitous ARP.
-const (
-	defaultGarpDelay  = 5 * time.Second
-	defaultGarpRepeat = 5
-)
-
 // settings is one instance's configuration, ready for use. It is never changed.
 type settings struct {
 	in      vrrp.Instance
@@ -52,38 +46,8 @@ func newSettings(node string, in vrrp.Instance, c vrrp.Config, cluster bool) (*s
 		Instance: in.Name, Interface: in.Interface, Lifetime: in.VIPLifetime,
 		Addresses: slices.Concat(in.Addresses, in.Excluded),
 	}
-	s.machine = machineConfig(node, in, c.Global, cluster)
+	s.machine = machine.Of(node, in, c.Global, s.advert.Version, cluster)
 	return s, nil
-}
-
-func machineConfig(node string, in vrrp.Instance, g vrrp.Global, cluster bool) machine.Config {
-	m := machine.Config{
-		Node: node, Cluster: cluster, OnQuorumLoss: in.OnQuorumLoss, AdvertInt: in.AdvertInt,
-		NoPreempt: in.NoPreempt, PreemptDelay: in.PreemptDelay, Lifetime: in.VIPLifetime,
-		GarpMasterDelay: pick(in.Garp.MasterDelay, g.GarpMasterDelay),
-		GarpRefresh:     pick(in.Garp.MasterRefresh, g.GarpMasterRefresh),
-		// 0 means "not said" in a Global that nobody filled in.
-		GarpMasterRepeat:  max(pick(in.Garp.MasterRepeat, orElse(g.GarpMasterRepeat, defaultGarpRepeat)), 1),
-		GarpRefreshRepeat: max(pick(in.Garp.RefreshRepeat, g.GarpMasterRefreshRept), 1),
-	}
-	if in.Garp.MasterDelay == nil && g.GarpMasterDelay == 0 && g.GarpMasterRepeat == 0 {
-		m.GarpMasterDelay = defaultGarpDelay
-	}
-	return m
-}
-
-func pick[T any](own *T, global T) T {
-	if own != nil {
-		return *own
-	}
-	return global
-}
-
-func orElse(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
 }
 
 // replaces reports whether the instance has to be ended and made anew rather than changed.
