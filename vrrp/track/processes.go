@@ -53,8 +53,7 @@ type watcher struct {
 	lastPID   string
 	nextScan  time.Time
 	buf       []byte
-	looks     uint64 // processes that were opened, for tests and benchmarks
-	listings  uint64
+	looks     uint64 // processes that were opened
 }
 
 func (t *Tracker) runProcesses(ctx context.Context) {
@@ -163,7 +162,7 @@ func sameProcess(a, b vrrp.Process) bool {
 
 // connect asks the kernel to tell. Where it does not, processes are looked for.
 func (w *watcher) connect() {
-	if !w.proc.own {
+	if !w.proc.own || w.t.o.NoConnector {
 		return
 	}
 	c, err := newConnector()
@@ -273,7 +272,6 @@ func (w *watcher) list(now time.Time) {
 		w.nextScan = now.Add(revisitEvery)
 	}
 	w.lastPID, _ = w.proc.last()
-	w.listings++
 	w.mark++
 	err := w.proc.pids(func(pid int) {
 		w.look(pid, now)
@@ -291,7 +289,6 @@ func (w *watcher) scan(now time.Time) {
 	last, ok := w.proc.last()
 	if !ok || last != w.lastPID {
 		w.lastPID = last
-		w.listings++
 		w.mark++
 		err := w.proc.pids(func(pid int) {
 			p := w.seen[pid]

@@ -20,6 +20,8 @@ type Options struct {
 	Run     func(ctx context.Context, s script.Spec) script.Result // nil: script.Run
 	Jitter  func() float64                                         // in [0, 1): where in its interval a script's phase is; nil: at random
 	Proc    string                                                 // where proc(5) is mounted; "": /proc
+	// NoConnector has processes found by reading proc alone, where the kernel's messages are not wanted.
+	NoConnector bool
 }
 
 // Wanted is what is tracked by at least one instance or group, and who runs scripts that don't say it.
