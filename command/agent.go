@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -11,14 +12,24 @@ import (
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/reeve-lb/reeve/agent"
+	"github.com/reeve-lb/reeve/agent/classic"
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/internal/version"
 )
 
 // hidden runs the guard, which is this same binary under a name that no user types.
 func hidden(argv []string) (code int, ok bool) { return agent.GuardMain(argv) }
+
+// runKeepalived is how the keepalived personality starts.
+func runKeepalived(o classic.Options, errOut io.Writer) int {
+	return classic.Run(o, classic.Env{
+		New:     func(log hclog.Logger) classic.Daemon { return agent.NewKeepalived(log) },
+		Version: version.Version, Stderr: errOut,
+	})
+}
 
 // removeLeftovers is `vip release` where no agent answers.
 func removeLeftovers(dataDir string) (int, error) { return agent.RemoveLeftovers(dataDir) }

@@ -18,7 +18,7 @@ func leaves() []*leaf {
 		validateLeaf(), planLeaf(), applyLeaf(), configShowLeaf(), configHistoryLeaf(), reloadLeaf(),
 		vipListLeaf(), vipWhyLeaf(), vipReleaseLeaf(), tableListLeaf(), tableShowLeaf(),
 		membersLeaf(), joinLeaf(), leaveLeaf(), infoLeaf(), monitorLeaf(), raftListPeersLeaf(),
-		keygenLeaf(), versionLeaf(),
+		keygenLeaf(), versionLeaf(), keepalivedLeaf(),
 	}
 }
 
@@ -54,6 +54,9 @@ func unknown(words string) { fmt.Fprintf(os.Stderr, "reeve: there is no command 
 // Main runs the program with the process's arguments and returns its exit code.
 func Main(argv []string) int {
 	if code, ok := hidden(argv); ok {
+		return code
+	}
+	if code, ok := asKeepalived(argv, os.Stderr); ok {
 		return code
 	}
 	args := argv[1:]
