@@ -64,6 +64,8 @@ type ConfigRequest struct {
 	Summary string `json:"summary,omitempty"`
 	// Base, when not nil, is the version the change was made against; another one in force refuses it.
 	Base *uint64 `json:"base,omitempty"`
+	// Ignore are names of the linter's rules that shall be silent.
+	Ignore []string `json:"ignore,omitempty"`
 }
 
 // Problem is one thing wrong in a file, on a node.

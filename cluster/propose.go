@@ -77,7 +77,7 @@ func (c *Cluster) proposeHere(ctx context.Context, p Proposal, anyway bool) (pro
 	if p.Base != nil && *p.Base != cur.Version {
 		return proposed{}, &ConflictError{Base: *p.Base, Current: cur.Version}
 	}
-	answered, silent, err := c.askAll(ctx, p.Payload)
+	answered, silent, warned, err := c.askAll(ctx, p.Payload)
 	if err != nil && !anyway {
 		return proposed{}, err
 	}
@@ -89,12 +89,17 @@ func (c *Cluster) proposeHere(ctx context.Context, p Proposal, anyway bool) (pro
 	begun := time.Now()
 	reports := append(c.awaitAll(ctx, answered, r.Config.Version, begun), silent...)
 	slices.SortFunc(reports, func(a, b NodeReport) int { return strings.Compare(a.Node, b.Node) })
+	for i := range reports {
+		reports[i].Problems = warned[reports[i].Node]
+	}
 	return proposed{r.Config, reports}, nil
 }
 
 // askAll asks all live nodes at once whether they can run the payload. A *RefusedError names all that can't. Who does not
-// answer at all does not stop the others: it may have died without gossip knowing yet, and is reported.
-func (c *Cluster) askAll(ctx context.Context, payload []byte) (answered []gossip.Member, silent []NodeReport, err error) {
+// answer at all does not stop the others: it may have died without gossip knowing yet, and is reported. warned is what nodes
+// that can run it say all the same.
+func (c *Cluster) askAll(ctx context.Context, payload []byte) (answered []gossip.Member, silent []NodeReport, warned map[string]source.Problems, err error) {
+	warned = map[string]source.Problems{}
 	ctx, cancel := context.WithTimeout(ctx, canRunTimeout)
 	defer cancel()
 	var mu sync.Mutex
@@ -109,14 +114,14 @@ func (c *Cluster) askAll(ctx context.Context, payload []byte) (answered []gossip
 		case ps.HasErrors():
 			refused.Nodes = append(refused.Nodes, NodeProblems{m.Name, ps})
 		default:
-			answered = append(answered, m)
+			answered, warned[m.Name] = append(answered, m), ps
 		}
 	})
 	if len(refused.Nodes) > 0 {
 		slices.SortFunc(refused.Nodes, func(a, b NodeProblems) int { return strings.Compare(a.Node, b.Node) })
-		return nil, nil, &refused
+		return nil, nil, nil, &refused
 	}
-	return answered, silent, nil
+	return answered, silent, warned, nil
 }
 
 // CanRun asks each live node whether it could run the payload, without changing anything. Nodes that have nothing to say

@@ -50,6 +50,8 @@ type NodeReport struct {
 	Version uint64        `json:"version"` // what it runs
 	Error   string        `json:"error"`   // why it does not run the version, or ""
 	Took    time.Duration `json:"took"`    // from the entry's commit to the report
+	// Problems are the warnings that the node had when it was asked whether it can run the version.
+	Problems source.Problems `json:"problems,omitempty"`
 }
 
 // Status is a member's state as gossip sees it. The zero value is unknown.
