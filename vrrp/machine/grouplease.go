@@ -1,6 +1,10 @@
 package machine
 
-import "github.com/reeve-lb/reeve/vrrp"
+import (
+	"slices"
+
+	"github.com/reeve-lb/reeve/vrrp"
+)
 
 // decided takes a verdict about the group's lease to all members. Their machines act on it as on one of their own.
 func (s *groupStep) decided(v vrrp.Verdict) {
@@ -66,6 +70,10 @@ func (s *groupStep) giveUp() {
 // checkLease: who had the lease and is not MASTER takes it from the others too.
 func (s *groupStep) checkLease() {
 	if s.lease == 0 {
+		return
+	}
+	if !slices.ContainsFunc(s.members, func(m member) bool { return !m.is.Stopped }) {
+		s.giveUp()
 		return
 	}
 	for i := range s.members {

@@ -30,7 +30,6 @@ func (s *step) delayed() bool { return s.now.Before(s.startAt) }
 
 // startupOver: who waited for the delay alone goes on, the others have armed their timers beyond it.
 func (s *step) startupOver() {
-	s.startAt = 0
 	s.start()
 	s.stand()
 }
@@ -94,7 +93,7 @@ func (s *step) masterDown() {
 func (s *step) promote(cause string) {
 	from := s.state
 	s.state = Master
-	s.preemptAt, s.learned, s.startAt = 0, 0, 0
+	s.preemptAt, s.learned = 0, 0
 	s.announced, s.removing, s.notifyOff, s.releasing = false, false, false, 0
 	s.yielded, s.handOff, s.wishes = false, false, true
 	if s.lease == 0 {
