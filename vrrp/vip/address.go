@@ -21,6 +21,11 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 	if err := m.open(); err != nil {
 		return err
 	}
+	if g.Block {
+		if err := m.shutAddresses(g); err != nil {
+			return err // an address that must take no traffic does not go on without its filter
+		}
+	}
 	m.conn.reset()
 	var asked []place // by request of the batch; a zero place is a request that may fail
 	var errs []error
@@ -32,7 +37,7 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 			errs = append(errs, &AddressError{"add", a.Prefix.String(), dev, err})
 			continue
 		}
-		if wantsPromotion(a.Prefix) && !promoted[index] {
+		if !m.recovered && wantsPromotion(a.Prefix) && !promoted[index] { // else Prepare has
 			promoted[index] = true
 			m.conn.promote(index)
 			asked = append(asked, place{})
@@ -53,12 +58,55 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 		}
 	}
 	errs = append(errs, m.send(asked))
+	m.follow(g)
 	if err := errors.Join(errs...); err != nil {
 		delete(m.extended, g.Instance)
 		return err
 	}
 	m.extended[g.Instance] = extension{boottime.Now(), len(g.Addresses)}
 	return nil
+}
+
+// follow puts the routes and rules on that go with the addresses. What is new among their faults is logged.
+func (m *Manager) follow(g Group) {
+	p := policy{g.Routes, g.Rules}
+	if p.empty() || m.conn == nil {
+		return
+	}
+	before := fmt.Sprint(m.faults[g.Instance])
+	errs := p.install(m.conn)
+	m.faults[g.Instance] = errs
+	if len(errs) == 0 {
+		delete(m.faults, g.Instance)
+	} else if fmt.Sprint(errs) != before {
+		m.log.Warn("routes or rules of an instance could not be added", "instance", g.Instance, "error", errors.Join(errs...))
+	}
+	m.renew(errors.Join(errs...))
+}
+
+// renew replaces a netlink socket that failed.
+func (m *Manager) renew(err error) {
+	if errors.Is(err, errSocket) && m.conn != nil {
+		m.conn.close()
+		m.conn = nil
+	}
+}
+
+// shutAddresses filters the traffic of the group's addresses.
+func (m *Manager) shutAddresses(g Group) error {
+	list := make([]blocked, 0, len(g.Addresses))
+	for _, a := range g.Addresses {
+		b := blocked{address: a.Prefix.Addr()}
+		if local(b.address) {
+			index, err := m.conn.index(g.dev(a))
+			if err != nil {
+				continue // nor can the address go on
+			}
+			b.index = index
+		}
+		list = append(list, b)
+	}
+	return m.fw.block(g.Instance, list)
 }
 
 // send flushes the batch whose requests asked describes, and joins what failed.
@@ -84,11 +132,17 @@ func (m *Manager) send(asked []place) error {
 	return errors.Join(errs...)
 }
 
-// take removes every address of the group and returns those that were there.
+// take removes every address of the group, with what goes with them, and returns those that were there.
 func (m *Manager) take(g Group) ([]netip.Prefix, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.off(g)
+}
+
+// off is take with m.mu held.
+func (m *Manager) off(g Group) ([]netip.Prefix, error) {
 	delete(m.extended, g.Instance)
+	delete(m.faults, g.Instance)
 	places := g.places()
 	for _, p := range places {
 		delete(m.held, p)
@@ -96,10 +150,19 @@ func (m *Manager) take(g Group) ([]netip.Prefix, error) {
 	if err := m.open(); err != nil {
 		return nil, err
 	}
+	if p := (policy{g.Routes, g.Rules}); !p.empty() {
+		if err := errors.Join(p.uninstall(m.conn)...); err != nil {
+			m.log.Warn("routes or rules of an instance could not be removed", "instance", g.Instance, "error", err)
+			m.renew(err)
+			if err := m.open(); err != nil {
+				return nil, err
+			}
+		}
+	}
 	found, err := remove(m.conn, places)
-	if errors.Is(err, errSocket) {
-		m.conn.close()
-		m.conn = nil
+	m.renew(err)
+	if uerr := m.fw.unblock(g.Instance); uerr != nil && err == nil {
+		m.log.Warn("filter of an instance's addresses could not be removed", "instance", g.Instance, "error", uerr)
 	}
 	return found, err
 }
@@ -184,7 +247,7 @@ func (c *conn) newAddr(index int, a vrrp.Address, life time.Duration) error {
 	if a.Label != "" && a.Prefix.Addr().Is4() {
 		c.attr(unix.IFA_LABEL, append([]byte(a.Label), 0))
 	}
-	c.attr(unix.IFA_CACHEINFO, cacheInfo(life))
+	c.attr(unix.IFA_CACHEINFO, cacheInfo(preferred(a.Prefix, life), seconds(life)))
 	c.end(at)
 	return nil
 }
@@ -195,15 +258,28 @@ func (c *conn) delAddr(index int, p netip.Prefix) {
 	c.end(at)
 }
 
-// cacheInfo is struct ifa_cacheinfo: preferred and valid lifetime in seconds, two time stamps the kernel ignores.
-func cacheInfo(life time.Duration) []byte {
-	seconds := uint32(forever)
-	if life > 0 {
-		seconds = uint32(min((life+time.Second-1)/time.Second, forever-1))
+// preferred is 0 for an IPv6 host address: it stands beside the interface's own ones, and connections that the machine
+// begins are not to be sent from it. IPv4 takes the first address of the subnet anyway.
+func preferred(p netip.Prefix, life time.Duration) uint32 {
+	if p.Addr().Is6() && p.IsSingleIP() {
+		return 0
 	}
+	return seconds(life)
+}
+
+// seconds is a lifetime as the kernel counts it.
+func seconds(life time.Duration) uint32 {
+	if life <= 0 {
+		return forever
+	}
+	return uint32(min((life+time.Second-1)/time.Second, forever-1))
+}
+
+// cacheInfo is struct ifa_cacheinfo: preferred and valid lifetime in seconds, two time stamps the kernel ignores.
+func cacheInfo(preferred, valid uint32) []byte {
 	b := make([]byte, 16)
-	binary.NativeEndian.PutUint32(b, seconds)
-	binary.NativeEndian.PutUint32(b[4:], seconds)
+	binary.NativeEndian.PutUint32(b, preferred)
+	binary.NativeEndian.PutUint32(b[4:], valid)
 	return b
 }
 

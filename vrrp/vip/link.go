@@ -69,25 +69,6 @@ func linkError(dev string, err error) error {
 	return &LinkError{Dev: dev, Err: err}
 }
 
-const (
-	inetConf           = 1  // IFLA_INET_CONF
-	promoteSecondaries = 20 // IPV4_DEVCONF_PROMOTE_SECONDARIES
-)
-
-// promote appends a request that lets the interface keep the other addresses of a subnet when its first one goes.
-func (c *conn) promote(index int) {
-	at := c.begin(unix.RTM_SETLINK, unix.NLM_F_ACK)
-	c.ifinfo(index)
-	spec := c.nest(unix.IFLA_AF_SPEC)
-	inet := c.nest(unix.AF_INET)
-	conf := c.nest(inetConf)
-	c.attr(promoteSecondaries, binary.NativeEndian.AppendUint32(nil, 1))
-	c.unnest(conf)
-	c.unnest(inet)
-	c.unnest(spec)
-	c.end(at)
-}
-
 func (c *conn) ifinfo(index int) {
 	var b [unix.SizeofIfInfomsg]byte
 	binary.NativeEndian.PutUint32(b[4:], uint32(index))

@@ -3,6 +3,7 @@ package vip
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,24 +22,37 @@ type Group struct {
 	Interface string         // of addresses that name no Dev
 	Addresses []vrrp.Address // listed and excluded ones alike
 	Lifetime  time.Duration  // valid_lft, whole seconds (rounded up); 0: DefaultLifetime, negative: for ever
+	Routes    []vrrp.Route   // on after the addresses, off before them
+	Rules     []vrrp.Rule    // on after the routes, off before them; each has a priority
+	Block     bool           // no_accept: nothing goes to or comes from the addresses
+	Table     string         // of nftables, for Block; "": keepalived
 }
 
 // Options of New.
 type Options struct {
 	Logger hclog.Logger // nil: none
+	// Journal is the file that says what to undo after a crash; it need not outlive a boot. "": none, then the next life
+	// finds only what its own configuration names.
+	Journal string
 }
 
 // Manager puts addresses on and off. It is safe for concurrent use; calls are served one at a time, as the kernel's
 // configuration lock would do anyway. Run has to run for Watch to tell anything.
 type Manager struct {
+	o      Options
 	log    hclog.Logger
 	events chan Event
 
-	mu       sync.Mutex
-	conn     *conn // opened by the first call, kept
-	held     map[place]string
-	extended map[string]extension
-	senders  map[string]*sender
+	mu        sync.Mutex
+	conn      *conn // opened by the first call, kept
+	held      map[place]string
+	extended  map[string]extension
+	faults    map[string][]error // of routes, rules and filters, by instance
+	fw        *firewall
+	setup     Setup
+	settings  []changed // of the kernel, by us
+	recovered bool      // Prepare looked for what a former life left
+	senders   map[string]*sender
 }
 
 // place is an address on an interface.
@@ -59,10 +73,13 @@ func New(o Options) *Manager {
 		o.Logger = hclog.NewNullLogger()
 	}
 	return &Manager{
+		o:        o,
 		log:      o.Logger,
 		events:   make(chan Event, eventBound),
 		held:     map[place]string{},
 		extended: map[string]extension{},
+		faults:   map[string][]error{},
+		fw:       newFirewall(""),
 		senders:  map[string]*sender{},
 	}
 }
@@ -96,7 +113,15 @@ func (m *Manager) Close() error {
 		errs = append(errs, s.close())
 		delete(m.senders, dev)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.fw.close())...)
+}
+
+// Faults are the routes, rules and filters of an instance that could not be put on when its addresses were. They keep no
+// instance from being MASTER.
+func (m *Manager) Faults(instance string) []error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.faults[instance])
 }
 
 // Link tells what an interface is like now; an unknown one is a *LinkError with ErrNoInterface.
@@ -112,7 +137,8 @@ func (m *Manager) Link(dev string) (Link, error) {
 // Add puts all of the group's addresses on; those that are there already get their lifetime anew. It does nothing and
 // returns ErrExpired when the clock stands at or after until (zero: no limit). One failure does not keep the other
 // addresses from going on: the error joins an *AddressError for each that did not, and a *LinkError for each unknown
-// interface. An interface without carrier is no error here: see Link.Usable.
+// interface. An interface without carrier is no error here: see Link.Usable. Routes and rules follow the addresses; one
+// that fails is logged and in Faults, and no error.
 func (m *Manager) Add(g Group, until boottime.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -161,8 +187,8 @@ func (g Group) places() []place {
 	return ps
 }
 
-// Remove takes the group's addresses off; one that is not there, or whose interface is gone, counts as off. The error
-// joins an *AddressError for each address that may still be on.
+// Remove takes the group's rules, routes and addresses off; one that is not there, or whose interface is gone, counts as
+// off. The error joins an *AddressError for each address that may still be on.
 func (m *Manager) Remove(g Group) error {
 	_, err := m.take(g)
 	return err
