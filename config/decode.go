@@ -59,14 +59,10 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 			d.setDefaults(n)
 		case "frontend", "backend", "listen":
 			d.proxy(n)
-		case "global_defs":
-			d.globalDefs(n)
-		case "vrrp_script":
-			d.script(n)
-		case "vrrp_instance":
-			d.instance(n)
 		default:
-			d.nodeSetting(n)
+			if !d.section(n) {
+				d.nodeSetting(n)
+			}
 		}
 	}
 }
@@ -125,6 +121,7 @@ func (d *decoder) finish() Document {
 		b.Log = globalLog(b.Log, d.doc.Proxy.Global.Log)
 		d.backends[i].checks(b, d.doc.Proxy.Global.SpreadChecks, d.doc.Checks)
 	}
+	d.instances()
 	if len(d.doc.Checks) == 0 {
 		d.doc.Checks = nil
 	}
@@ -160,20 +157,24 @@ func (d *decoder) warnf(at source.Pos, hint, format string, args ...any) {
 
 // noEffect says once a file what an accepted word does not do.
 func (d *decoder) noEffect(n tree.Node) {
-	if n.Def == nil || n.Def.Status != words.Accepted || d.quiet {
+	if n.Def == nil || n.Def.Status != words.Accepted || d.quiet || n.Def.LVS && d.opts.VRRPOnly {
 		return
 	}
 	if k := n.Pos.File + "\x00" + n.Def.Note; !d.warned[k] {
 		d.warned[k] = true
 		d.warnf(n.Pos, "", "'%s' has no effect: %s", n.Def.Name, n.Def.Note)
+		d.ps.As(n.Def.Class)
 	}
 }
 
 // scalar reads the value of a word into its Field of each target (pointers to structs). It reports whether that went
 // well.
 func (d *decoder) scalar(n tree.Node, targets ...any) bool {
+	if n.Def.Bare && len(n.Args) == 0 {
+		return true
+	}
 	v, ok := d.value(n)
-	if !ok || n.Def.Field == "" {
+	if v == nil || n.Def.Field == "" {
 		return ok
 	}
 	for _, t := range targets {
@@ -181,7 +182,7 @@ func (d *decoder) scalar(n tree.Node, targets ...any) bool {
 			assign(field(reflect.ValueOf(t).Elem(), n.Def.Field), v)
 		}
 	}
-	return true
+	return ok
 }
 
 // brokenKey names a setting of a named thing for decoder.broken.

@@ -127,10 +127,12 @@ func (d *decoder) instanceOverride(n tree.Node) InstanceOverride {
 			if o.TrackInterfaces == nil {
 				o.TrackInterfaces = []vrrp.TrackInterface{}
 			}
-		case "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify":
-			if argv := d.notify(k); argv != nil {
+		case "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify_deleted", "notify_master_rx_lower_pri", "notify":
+			if argv := d.argv(k); argv != nil {
 				field(reflect.ValueOf(&o), k.Def.Field).Set(reflect.ValueOf(argv))
 			}
+		case "unicast_peer":
+			o.UnicastPeers = append(append([]vrrp.Peer{}, o.UnicastPeers...), d.peers(k)...)
 		case "interface":
 			if d.scalar(k, &o) {
 				d.interfaceName(k.Args[0])

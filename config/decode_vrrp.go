@@ -4,100 +4,273 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/config/words"
+	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
 func defaultVRRPGlobal() vrrp.Global {
-	return vrrp.Global{Version: 2, McastGroup4: netip.AddrFrom4([4]byte{224, 0, 0, 18}),
-		GarpMasterDelay: 5 * time.Second, GarpMasterRepeat: 5, GarpMasterRefreshRept: 1}
+	g := vrrp.Global{Version: 2, McastGroup4: netip.AddrFrom4([4]byte{224, 0, 0, 18}), McastGroup6: netip.MustParseAddr("ff02::12"),
+		GarpMasterDelay: 5 * time.Second, GarpMasterRepeat: 5, GarpMasterRefreshRept: 1, DownTimerAdverts: 3}
+	g.Startup.Timeout, g.Shutdown.Timeout = 10*time.Second, 10*time.Second
+	g.Mail.Port, g.Mail.ConnectTimeout = 25, 30*time.Second
+	g.SNMP.Version, g.SNMP.Community = "2c", "public"
+	return g
 }
 
-func defaultInstance(name string) vrrp.Instance {
-	return vrrp.Instance{Name: name, Version: 2, AdvertInt: time.Second, VIPLifetime: 2 * time.Second}
+// section reads a section of keepalived.conf, whatever its spelling; it reports whether n is one.
+func (d *decoder) section(n tree.Node) bool {
+	c := &d.doc.VRRP
+	switch n.Def.Name {
+	case "global_defs":
+		d.globalDefs(n.Pos, n.Kids)
+	case "net_namespace", "net_namespace_ipvs", "namespace_with_ipsets", "instance", "use_pid_dir", "child_wait_time", "linkbeat_use_polling":
+		d.globalDefs(n.Pos, []tree.Node{n})
+	case "linkbeat_interfaces":
+		d.noEffect(n)
+	case "static_ipaddress":
+		c.Static.Addresses = append(c.Static.Addresses, d.addresses(n, true)...)
+	case "static_routes":
+		c.Static.Routes = append(c.Static.Routes, d.routes(n, true)...)
+	case "static_rules":
+		c.Static.Rules = append(c.Static.Rules, d.rules(n, true)...)
+	case "interface_up_down_delays":
+		d.interfaceDelays(n)
+	case "track_group":
+		c.TrackGroups = append(c.TrackGroups, d.trackGroup(n))
+	case "vrrp_script":
+		d.script(n)
+	case "vrrp_track_process":
+		d.process(n)
+	case "track_file":
+		d.trackFile(n)
+	case "vrrp_sync_group":
+		d.syncGroup(n)
+	case "garp_group":
+		d.garpGroup(n)
+	case "vrrp_instance":
+		d.instance(n)
+	case "snmp":
+		d.snmp(n)
+	case "webhook":
+		d.webhook(n)
+	default:
+		return false
+	}
+	return true
 }
 
-func (d *decoder) globalDefs(n tree.Node) {
+func (d *decoder) globalDefs(at source.Pos, kids []tree.Node) {
 	g := &d.doc.VRRP.Global
 	if g.Pos.IsZero() {
-		g.Pos = n.Pos
+		g.Pos = at
 	}
-	for _, k := range n.Kids {
+	for _, k := range kids {
 		d.noEffect(k)
-		switch k.Def.Name {
-		case "script_user":
-			d.user(&g.ScriptUser, k)
-		case "smtp_server":
-			d.smtpServer(&g.Mail, k)
-		case "notification_email":
-			g.Mail.To = texts(k.Args)
-		case "vrrp_mcast_group4":
-			if d.scalar(k, g) && !g.McastGroup4.IsMulticast() {
-				d.errorf(k.Args[0].Pos, "224.0.0.18", "%s is no multicast address", tree.Quote(k.Args[0].Text))
-			}
-		case "vrrp_iptables", "vrrp_ipsets", "vrrp_cpu_affinity", "vrrp_rx_bufs_policy":
+		if k.Def.Status == words.Accepted && k.Def.Field == "" {
+			continue
+		}
+		switch k.Def.Type {
+		case words.Script:
+			d.script1(command(g, k.Def.Field), k)
+		case words.Line:
+			d.globalLine(g, k)
 		default:
-			d.scalar(k, g)
+			d.globalWord(g, k)
 		}
 	}
 }
 
-// smtpServer reads HOST [PORT].
-func (d *decoder) smtpServer(m *vrrp.Mail, k tree.Node) {
-	if len(k.Args) == 0 {
-		d.errorf(k.Pos, "HOST [PORT]", "'%s' needs a host", k.Def.Name)
+// globalWord reads a word with one value.
+func (d *decoder) globalWord(g *vrrp.Global, k tree.Node) {
+	switch k.Def.Name {
+	case "notification_email":
+		g.Mail.To = append(g.Mail.To, texts(k.Args)...)
+	case "reload_file":
+		g.ReloadFile = new(name(k))
+	case "nftables":
+		if g.Nftables = "keepalived"; len(k.Args) > 0 {
+			d.scalar(k, g)
+		}
+	case "vrrp_mcast_group4":
+		d.group(&g.McastGroup4, k, netip.Addr.Is4, "224.0.0.18")
+	case "vrrp_mcast_group6":
+		d.group(&g.McastGroup6, k, func(a netip.Addr) bool { return a.Is6() && (a.IsLinkLocalMulticast() || !a.IsMulticast()) }, "ff02::12")
+	case "vrrp_garp_interval", "vrrp_gna_interval":
+		if d.scalar(k, g) && d.dialect == words.Keepalived && len(k.Args) > 0 && strings.Trim(k.Args[0].Text, "0.") == "" {
+			d.warnf(k.Args[0].Pos, "leave it out", "'%s 0' is taken for no pause; keepalived refuses it", k.Def.Name)
+			d.ps.As(source.ClassSilent)
+		}
+	default:
+		d.scalar(k, g)
+	}
+}
+
+// group reads a multicast group of one family.
+func (d *decoder) group(to *netip.Addr, k tree.Node, fits func(netip.Addr) bool, example string) {
+	v, ok := d.value(k)
+	if !ok {
 		return
 	}
-	m.Server, m.Port = k.Args[0].Text, 0
+	if a := v.(netip.Addr); !a.IsMulticast() || !fits(a) {
+		d.errorf(k.Args[0].Pos, example, "%s is no multicast address for '%s'", tree.Quote(a.String()), k.Def.Name)
+		return
+	}
+	*to = v.(netip.Addr)
+}
+
+// globalLine reads a word with a grammar of its own.
+func (d *decoder) globalLine(g *vrrp.Global, k tree.Node) {
+	switch k.Def.Name {
+	case "script_user":
+		d.user(&g.ScriptUser, k.Def.Name, k.Pos, k.Args)
+	case "smtp_server":
+		d.smtpServer(&g.Mail, k)
+	case "vrrp_garp_extra_if":
+		d.garpExtra(&g.GarpExtraIf, &g.GarpExtraIfAll, k)
+	case "dynamic_interfaces":
+		d.dynamicInterfaces(g, k)
+	case "vrrp_iptables":
+		d.warnf(k.Pos, "write nftables [TABLE]", "'vrrp_iptables' is taken for 'nftables'; chains of iptables are left alone")
+		d.ps.As(source.ClassSilent)
+	case "notify_fifo":
+		d.fifo(&g.FIFO, k)
+	case "vrrp_notify_fifo":
+		d.fifo(&g.VRRPFIFO, k)
+	case "reload_check_config":
+		g.ReloadCheckConfig = name(k) != "false"
+	case "umask":
+		d.umask(g, k)
+	default:
+		if strings.HasSuffix(k.Def.Field, ".User") {
+			d.user(field(reflect.ValueOf(g).Elem(), k.Def.Field).Addr().Interface().(*string), k.Def.Name, k.Pos, k.Args)
+		}
+	}
+}
+
+func (d *decoder) dynamicInterfaces(g *vrrp.Global, k tree.Node) {
+	g.DynamicInterfaces = true
+	for _, w := range k.Args {
+		switch {
+		case w.Text == "allow_if_changes":
+			g.AllowIfChanges = true
+		case d.dialect == words.HCL && w.Text == "true":
+		case d.dialect == words.HCL && w.Text == "false":
+			g.DynamicInterfaces = false
+		default:
+			d.errorf(w.Pos, "allow_if_changes", "unknown option %s of 'dynamic_interfaces'", tree.Quote(w.Text))
+		}
+	}
+}
+
+// garpExtra reads [all] TIME.
+func (d *decoder) garpExtra(to **time.Duration, all *bool, k tree.Node) {
+	args := k.Args
+	if *all = len(args) > 0 && args[0].Text == "all"; *all {
+		args = args[1:]
+	}
+	if len(args) != 1 {
+		d.errorf(k.Pos, "[all] TIME", "'%s' needs a time", k.Def.Name)
+		*all = false
+		return
+	}
+	v, meant, err := parseDuration(&words.Word{Name: k.Def.Name, Dialect: k.Def.Dialect, Unit: time.Second, Max: 86400}, args[0].Text, d.dialect)
+	if err != nil {
+		d.errorf(args[0].Pos, meant, "%s", err)
+		return
+	}
+	*to = new(v.(time.Duration))
+}
+
+// fifo reads PATH [USER [GROUP]].
+func (d *decoder) fifo(f *vrrp.FIFO, k tree.Node) {
+	if len(k.Args) == 0 {
+		d.errorf(k.Pos, "PATH [USER [GROUP]]", "'%s' needs a path", k.Def.Name)
+		return
+	}
+	if f.Path != "" && d.dialect == words.Keepalived {
+		d.again(k)
+		return
+	}
+	f.Path = k.Args[0].Text
 	if len(k.Args) > 1 {
-		port, ok := parseInt(k.Args[1].Text, false)
-		if !ok || port < 1 || port > 65535 {
-			d.errorf(k.Args[1].Pos, "a number from 1 to 65535", "%s is no port", tree.Quote(k.Args[1].Text))
+		d.user(&f.User, k.Def.Name, k.Pos, k.Args[1:])
+	}
+}
+
+// again says that a word stands there twice where the first one counts.
+func (d *decoder) again(k tree.Node) {
+	d.errorf(k.Pos, "the first one counts in keepalived", "'%s' is already specified", k.Def.Name)
+}
+
+var maskBits = map[string]int{"IRUSR": 0o400, "IWUSR": 0o200, "IXUSR": 0o100, "IRGRP": 0o40, "IWGRP": 0o20, "IXGRP": 0o10, "IROTH": 4, "IWOTH": 2, "IXOTH": 1,
+	"IRWXU": 0o700, "IRWXG": 0o70, "IRWXO": 7}
+
+// umask reads a number in C's spellings, or names of bits.
+func (d *decoder) umask(g *vrrp.Global, k tree.Node) {
+	text := strings.Join(texts(k.Args), "")
+	if n, err := strconv.ParseUint(text, 0, 16); err == nil && n <= 0o777 {
+		g.Umask = new(int(n))
+		return
+	}
+	mask := 0
+	for part := range strings.SplitSeq(text, "|") {
+		bit, ok := maskBits[strings.TrimPrefix(part, "S_")]
+		if !ok {
+			d.errorf(k.Args[0].Pos, "022, or IWGRP|IWOTH", "%s is no mask", tree.Quote(text))
 			return
 		}
-		m.Port = int(port)
+		mask |= bit
+	}
+	g.Umask = &mask
+}
+
+// interfaceDelays reads IF DOWN [UP], one a line.
+func (d *decoder) interfaceDelays(n tree.Node) {
+	def := &words.Word{Name: n.Def.Name, Dialect: words.Keepalived, Unit: time.Second, Max: 255}
+	for _, line := range n.Kids {
+		out := vrrp.InterfaceDelay{Interface: line.Args[0].Text, Pos: line.Pos}
+		ok := d.interfaceName(line.Args[0])
+		if len(line.Args) < 2 {
+			d.warnf(line.Pos, "IF DOWN [UP]", "no delay is given for %s", tree.Quote(out.Interface))
+			continue
+		}
+		for i, w := range line.Args[1:] {
+			v, meant, err := parseDuration(def, w.Text, d.dialect)
+			switch {
+			case i > 1:
+				d.errorf(w.Pos, "IF DOWN [UP]", "surplus word %s", tree.Quote(w.Text))
+				ok = false
+			case err != nil:
+				d.errorf(w.Pos, meant, "%s", err)
+				ok = false
+			case i == 0:
+				out.Down, out.Up = v.(time.Duration), v.(time.Duration)
+			default:
+				out.Up = v.(time.Duration)
+			}
+		}
+		if ok {
+			d.doc.VRRP.Global.InterfaceDelays = append(d.doc.VRRP.Global.InterfaceDelays, out)
+		}
 	}
 }
 
 // user reads USER [GROUP] as user:group.
-func (d *decoder) user(to *string, k tree.Node) {
-	switch len(k.Args) {
+func (d *decoder) user(to *string, word string, at source.Pos, args []tree.Word) {
+	switch len(args) {
 	case 0:
-		d.errorf(k.Pos, "USER [GROUP]", "'%s' needs a user", k.Def.Name)
+		d.errorf(at, "USER [GROUP]", "'%s' needs a user", word)
 	case 1, 2:
-		*to = strings.Join(texts(k.Args), ":")
+		*to = strings.Join(texts(args), ":")
 	default:
-		d.errorf(k.Args[2].Pos, "USER [GROUP]", "surplus word %s after '%s'", tree.Quote(k.Args[2].Text), k.Def.Name)
+		d.errorf(args[2].Pos, "USER [GROUP]", "surplus word %s after '%s'", tree.Quote(args[2].Text), word)
 	}
-}
-
-func (d *decoder) script(n tree.Node) {
-	s := vrrp.Script{Name: name(n), Interval: time.Second, Rise: 1, Fall: 1, Pos: n.Pos}
-	for _, k := range n.Kids {
-		switch k.Def.Name {
-		case "script":
-			s.Command, s.Shell = d.command(k)
-			if len(s.Command) == 0 && s.Shell == "" {
-				d.broken[brokenKey("vrrp_script", s.Name, "script")] = true
-			}
-		case "user":
-			d.user(&s.User, k)
-		case "weight":
-			if w, rev, ok := d.weight(k.Args); ok {
-				s.Weight, s.Reverse = w, rev || s.Reverse
-			}
-		default:
-			d.scalar(k, &s)
-		}
-	}
-	if s.Timeout == 0 {
-		s.Timeout = s.Interval
-	}
-	d.doc.VRRP.Scripts = append(d.doc.VRRP.Scripts, s)
 }
 
 func name(n tree.Node) string {
@@ -107,13 +280,18 @@ func name(n tree.Node) string {
 	return ""
 }
 
-// command is what a Script word runs: argv, or a line for the shell.
+// command is the Command in a field of v, a pointer to settings.
+func command(v any, path string) *vrrp.Command {
+	return field(reflect.ValueOf(v).Elem(), path).Addr().Interface().(*vrrp.Command)
+}
+
+// command reads what a Script word runs: argv, or a line for the shell.
 func (d *decoder) command(k tree.Node) (argv []string, shell string) {
+	if len(k.Args) == 0 || k.Args[0].Text == "" {
+		d.errorf(k.Pos, "", "the command of '%s' is empty", k.Def.Name)
+		return nil, ""
+	}
 	if !k.Shell {
-		if len(k.Args) == 0 || k.Args[0].Text == "" {
-			d.errorf(k.Pos, "", "the command of '%s' is empty", k.Def.Name)
-			return nil, ""
-		}
 		return texts(k.Args), ""
 	}
 	argv, shell, err := tree.Command(k.Args[0].Text)
@@ -124,8 +302,8 @@ func (d *decoder) command(k tree.Node) (argv []string, shell string) {
 	return argv, shell
 }
 
-// notify is a command that always is an argv.
-func (d *decoder) notify(k tree.Node) []string {
+// argv is a command that always is one.
+func (d *decoder) argv(k tree.Node) []string {
 	argv, shell := d.command(k)
 	if shell != "" {
 		return []string{"/bin/sh", "-c", shell}
@@ -133,101 +311,38 @@ func (d *decoder) notify(k tree.Node) []string {
 	return argv
 }
 
-// weight reads `N [reverse|noreverse]`.
-func (d *decoder) weight(ws []tree.Word) (n int, reverse, ok bool) {
-	if len(ws) == 0 {
-		return 0, false, false
+// script1 reads a command with its user. keepalived keeps the first of two.
+func (d *decoder) script1(to *vrrp.Command, k tree.Node) {
+	if len(to.Argv) > 0 && d.dialect == words.Keepalived {
+		d.again(k)
+		return
 	}
-	v, good := parseInt(ws[0].Text, false)
-	if !good || v < -253 || v > 253 {
-		d.errorf(ws[0].Pos, "a number from -253 to 253", "%s is no weight", tree.Quote(ws[0].Text))
-		return 0, false, false
+	argv := d.argv(k)
+	if argv == nil {
+		return
 	}
-	if len(ws) > 1 {
-		if ws[1].Text != "reverse" && ws[1].Text != "noreverse" || len(ws) > 2 {
-			w := ws[len(ws)-1]
-			d.errorf(w.Pos, "weight N [reverse]", "surplus word %s after the weight", tree.Quote(w.Text))
-			return 0, false, false
-		}
-		reverse = ws[1].Text == "reverse"
+	to.Argv, to.Pos = argv, k.Pos
+	if k.Shell && len(k.Args) > 1 {
+		d.user(&to.User, k.Def.Name, k.Pos, k.Args[1:])
 	}
-	return int(v), reverse, true
 }
 
-func (d *decoder) instance(n tree.Node) {
-	in := defaultInstance(name(n))
-	in.Pos = n.Pos
-	in.Version = 0
-	for _, k := range n.Kids {
-		d.noEffect(k)
-		switch k.Def.Name {
-		case "authentication":
-			d.authentication(&in, k)
-		case "virtual_ipaddress", "virtual_ipaddress_excluded":
-			list := d.addresses(&in, k)
-			if k.Def.Name == "virtual_ipaddress" {
-				in.Addresses = append(in.Addresses, list...)
-			} else {
-				in.Excluded = append(in.Excluded, list...)
-			}
-		case "track_script":
-			in.TrackScripts = append(in.TrackScripts, d.trackScripts(k)...)
-		case "track_interface":
-			in.TrackInterfaces = append(in.TrackInterfaces, d.trackInterfaces(k)...)
-		case "notify_master", "notify_backup", "notify_fault", "notify_stop", "notify":
-			if argv := d.notify(k); argv != nil {
-				field(reflect.ValueOf(&in), k.Def.Field).Set(reflect.ValueOf(argv))
-			}
-		default:
-			if !d.scalar(k, &in) {
-				d.broken[brokenKey("vrrp_instance", in.Name, k.Def.Name)] = true
-				continue
-			}
-			if len(k.Args) > 0 {
-				d.places[brokenKey("vrrp_instance", in.Name, k.Def.Name)] = k.Args[0].Pos
-			} else {
-				d.places[brokenKey("vrrp_instance", in.Name, k.Def.Name)] = k.Pos
-			}
-			d.instanceWord(&in, k)
+// notify reads the words of the notify family into v (an Instance or a SyncGroup); it reports whether k is one.
+func (d *decoder) notify(v any, ns *vrrp.Notifies, k tree.Node) bool {
+	switch {
+	case k.Def.Name == "notify_deleted":
+		ns.SayDeleted = true
+		if len(k.Args) > 0 {
+			d.script1(&ns.Deleted, k)
 		}
+	case k.Def.Type == words.Script:
+		d.script1(command(v, k.Def.Field), k)
+	case strings.HasSuffix(k.Def.Field, ".User"):
+		d.user(&command(v, strings.TrimSuffix(k.Def.Field, ".User")).User, k.Def.Name, k.Pos, k.Args)
+	default:
+		return false
 	}
-	if in.Version == 0 {
-		in.Version = 2
-	}
-	if in.Priority == 0 {
-		in.Priority = 100
-		if in.State == "MASTER" && !d.broken[brokenKey("vrrp_instance", in.Name, "priority")] {
-			in.Priority = 255
-			d.warnf(in.Pos, "write the priority", "vrrp_instance '%s' is MASTER without a priority and gets 255, the address owner's", in.Name)
-		}
-	}
-	d.doc.VRRP.Instances = append(d.doc.VRRP.Instances, in)
-}
-
-// instanceWord checks what the table can't say.
-func (d *decoder) instanceWord(in *vrrp.Instance, k tree.Node) {
-	switch k.Def.Name {
-	case "advert_int":
-		if in.AdvertInt%time.Second != 0 {
-			d.errorf(k.Args[0].Pos, "whole seconds; VRRP version 2 knows no parts of them", "%s is no time for 'advert_int'", tree.Quote(k.Args[0].Text))
-			in.AdvertInt = time.Second
-		}
-	case "interface":
-		if in.Interface != "" {
-			d.interfaceName(k.Args[0])
-		}
-		if in.Interface == "lo" {
-			d.errorf(k.Args[0].Pos, "", "'lo' has no neighbours to speak VRRP with")
-		}
-	case "vip_lifetime":
-		if in.VIPLifetime == 0 {
-			in.VIPLifetime = -1
-		}
-	case "mcast_src_ip":
-		if a := in.McastSrcIP; a.IsValid() && (a.IsMulticast() || a.IsUnspecified()) {
-			d.errorf(k.Args[0].Pos, "an address of the interface", "%s can't be a source", tree.Quote(k.Args[0].Text))
-		}
-	}
+	return true
 }
 
 // interfaceName holds to the kernel's rule: 1 to 15 bytes, no slash, no blank, no colon.
@@ -239,155 +354,6 @@ func (d *decoder) interfaceName(w tree.Word) bool {
 	return true
 }
 
-func (d *decoder) authentication(in *vrrp.Instance, n tree.Node) {
-	for _, k := range n.Kids {
-		if !d.scalar(k, in) {
-			d.broken[brokenKey("vrrp_instance", in.Name, k.Def.Name)] = true
-			continue
-		}
-		d.places[brokenKey("vrrp_instance", in.Name, k.Def.Name)] = k.Args[0].Pos
-		if k.Def.Name == "auth_pass" && len(in.AuthPass) > 8 {
-			d.warnf(k.Args[0].Pos, "keepalived does the same", "only the first 8 bytes of auth_pass are used")
-			in.AuthPass = strings.ToValidUTF8(in.AuthPass[:8], "")
-		}
-	}
-}
-
-func (d *decoder) trackScripts(n tree.Node) []vrrp.Track {
-	var out []vrrp.Track
-	for _, line := range n.Kids {
-		t := vrrp.Track{Name: line.Args[0].Text, Pos: line.Pos}
-		if w, rev, given, ok := d.tracked(line.Args[1:]); ok {
-			if given {
-				t.Weight, t.Reverse = &w, rev
-			}
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-func (d *decoder) trackInterfaces(n tree.Node) []vrrp.TrackInterface {
-	var out []vrrp.TrackInterface
-	for _, line := range n.Kids {
-		if !d.interfaceName(line.Args[0]) {
-			continue
-		}
-		if w, rev, _, ok := d.tracked(line.Args[1:]); ok {
-			out = append(out, vrrp.TrackInterface{Name: line.Args[0].Text, Weight: w, Reverse: rev, Pos: line.Pos})
-		}
-	}
-	return out
-}
-
-// tracked reads [weight N [reverse]] after the name of what is tracked.
-func (d *decoder) tracked(ws []tree.Word) (n int, reverse, given, ok bool) {
-	if len(ws) == 0 {
-		return 0, false, false, true
-	}
-	if ws[0].Text != "weight" {
-		d.errorf(ws[0].Pos, "NAME [weight N [reverse]], one a line", "surplus word %s", tree.Quote(ws[0].Text))
-		return 0, false, false, false
-	}
-	if len(ws) == 1 {
-		d.errorf(ws[0].Pos, "weight N", "'weight' needs a number")
-		return 0, false, false, false
-	}
-	n, reverse, ok = d.weight(ws[1:])
-	return n, reverse, true, ok
-}
-
-var scopeNames = []string{"global", "link", "host", "site", "nowhere"}
-
-// addresses reads `ADDRESS[/LEN] [brd X] [dev IF] [scope S] [label L]`, one a line.
-func (d *decoder) addresses(in *vrrp.Instance, n tree.Node) []vrrp.Address {
-	var out []vrrp.Address
-	for _, line := range n.Kids {
-		a := vrrp.Address{Pos: line.Pos}
-		if d.address(&a, line.Args[0]) && d.addressWords(&a, line.Args[1:]) {
-			out = append(out, a)
-			continue
-		}
-		d.broken[brokenKey("vrrp_instance", in.Name, "virtual_ipaddress")] = true
-	}
-	return out
-}
-
-func (d *decoder) address(a *vrrp.Address, w tree.Word) bool {
-	p, err := netip.ParsePrefix(w.Text)
-	if err != nil {
-		var ip netip.Addr
-		if ip, err = netip.ParseAddr(w.Text); err == nil {
-			p = netip.PrefixFrom(ip.WithZone(""), ip.BitLen())
-		}
-	}
-	switch {
-	case err != nil:
-		d.errorf(w.Pos, "ADDRESS[/LENGTH] [dev IF] [label L]", "%s is no address", tree.Quote(w.Text))
-		return false
-	case !p.Addr().Is4():
-		d.errorf(w.Pos, "", "the IPv6 address %s is not supported yet", tree.Quote(w.Text))
-		return false
-	case p.Addr().IsMulticast() || p.Addr().IsUnspecified():
-		d.errorf(w.Pos, "", "%s can't be carried by a machine", tree.Quote(w.Text))
-		return false
-	}
-	a.Prefix = p
-	return true
-}
-
-func (d *decoder) addressWords(a *vrrp.Address, ws []tree.Word) bool {
-	for len(ws) > 0 {
-		word := ws[0]
-		if !slices.Contains([]string{"dev", "scope", "label", "brd", "broadcast"}, word.Text) {
-			d.addressWord(word)
-			return false
-		}
-		if len(ws) == 1 {
-			d.errorf(word.Pos, "", "'%s' needs a value", word.Text)
-			return false
-		}
-		v := ws[1]
-		ws = ws[2:]
-		switch word.Text {
-		case "dev":
-			if !d.interfaceName(v) {
-				return false
-			}
-			a.Dev = v.Text
-		case "scope":
-			if n, ok := parseInt(v.Text, false); !slices.Contains(scopeNames, v.Text) && (!ok || n < 0 || n > 255) {
-				d.errorf(v.Pos, strings.Join(scopeNames, ", "), "unknown scope %s", tree.Quote(v.Text))
-				return false
-			}
-			a.Scope = v.Text
-		case "label":
-			if len(v.Text) > 15 {
-				d.errorf(v.Pos, "at most 15 bytes", "the label %s is too long", tree.Quote(v.Text))
-				return false
-			}
-			a.Label = v.Text
-		default:
-			if ip, err := netip.ParseAddr(v.Text); v.Text != "+" && v.Text != "-" && (err != nil || !ip.Is4()) {
-				d.errorf(v.Pos, "an address, + or -", "%s is no broadcast address", tree.Quote(v.Text))
-				return false
-			}
-			a.Broadcast = v.Text
-		}
-	}
-	return true
-}
-
-// addressWord says what is wrong with a word that follows an address.
-func (d *decoder) addressWord(w tree.Word) {
-	known := []string{"home", "nodad", "-nodad", "mngtmpaddr", "noprefixroute", "preferred_lft", "valid_lft", "track_group", "no_track", "peer", "use_vmac"}
-	if slices.Contains(known, w.Text) {
-		d.errorf(w.Pos, "", "%s after an address is not supported yet", tree.Quote(w.Text))
-		return
-	}
-	hint := "one address per line"
-	if c := words.Nearest(w.Text, []string{"dev", "scope", "label", "brd", "broadcast"}); c != "" {
-		hint = "did you mean '" + c + "'?"
-	}
-	d.errorf(w.Pos, hint, "surplus word %s after an address", tree.Quote(w.Text))
+func (d *decoder) interfaceNames(ws []tree.Word) []string {
+	return texts(slices.DeleteFunc(slices.Clone(ws), func(w tree.Word) bool { return !d.interfaceName(w) }))
 }

@@ -4,6 +4,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/reeve-lb/reeve/check"
 	"github.com/reeve-lb/reeve/internal/source"
@@ -23,6 +24,8 @@ type Document struct {
 // Override is `node "lb1" { ... }`: what one node has otherwise. Nil and empty fields change nothing.
 type Override struct {
 	RouterID  *string
+	MailFrom  *string // notification_email_from
+	HeloName  *string // smtp_helo_name
 	Frontends map[string]FrontendOverride
 	Instances map[string]InstanceOverride
 	Pos       source.Pos
@@ -39,13 +42,15 @@ type InstanceOverride struct {
 	State           *string
 	Priority        *int
 	Interface       *string
-	Devs            []string // dev of each of Addresses then Excluded, in order; nil: as written
-	McastSrcIP      *netip.Addr
+	Devs            []string    // dev of each of Addresses then Excluded, in order; nil: as written
+	McastSrcIP      *netip.Addr // mcast_src_ip or unicast_src_ip
+	UnicastPeers    []vrrp.Peer // nil: as written
+	NoPreempt       *bool
+	PreemptDelay    *time.Duration
 	TrackInterfaces []vrrp.TrackInterface
-	NotifyMaster    []string
-	NotifyBackup    []string
-	NotifyFault     []string
-	NotifyStop      []string
-	Notify          []string
-	Pos             source.Pos
+
+	NotifyMaster, NotifyBackup, NotifyFault, NotifyStop, NotifyDeleted, NotifyMasterRxLower []string
+
+	Notify []string
+	Pos    source.Pos
 }

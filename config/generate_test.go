@@ -65,8 +65,7 @@ var genDocument = rapid.Custom(func(t *rapid.T) Document {
 	d.Proxy.Backends = list(t, "backends", 3, func(i int) proxy.Backend { return genBackend(t, i, &d) })
 	d.Proxy.Frontends = list(t, "frontends", 3, func(i int) proxy.Frontend { return genFrontend(t, i, &d) })
 	d.VRRP.Global = genVRRPGlobal(t)
-	d.VRRP.Scripts = list(t, "scripts", 2, func(i int) vrrp.Script { return genScript(t, i) })
-	d.VRRP.Instances = list(t, "instances", 2, func(i int) vrrp.Instance { return genInstance(t, i, len(d.VRRP.Scripts)) })
+	genVRRP(t, &d.VRRP)
 	for i := range num(t, "nodes", 0, 2) {
 		d.Nodes[fmt.Sprintf("lb%d", i)] = genOverride(t, &d)
 	}
@@ -202,72 +201,8 @@ func genCheck(t *rapid.T) check.Config {
 	return c
 }
 
-func genVRRPGlobal(t *rapid.T) vrrp.Global {
-	g := defaultVRRPGlobal()
-	g.RouterID = maybe(t, "router", func() string { return str(t, "router") })
-	g.SkipCheckAdvAddr, g.Strict = rapid.Bool().Draw(t, "skip"), rapid.Bool().Draw(t, "strict")
-	g.GarpMasterDelay, g.GarpMasterRepeat = seconds(t, "delay", 0, 100), num(t, "repeat", 1, 255)
-	g.GarpInterval = time.Duration(num(t, "interval", 0, 4_294_000_000)) * time.Microsecond
-	g.ScriptUser = maybe(t, "script user", func() string { return genHost.Draw(t, "u") + ":" + genHost.Draw(t, "g") })
-	g.Mail.To = list(t, "mail", 3, func(int) string { return str(t, "mail") })
-	g.Mail.Server = maybe(t, "smtp", func() string { return "mail.example" })
-	return g
-}
-
-func genArgv(t *rapid.T, label string) []string {
-	return maybe(t, label, func() []string {
-		return append([]string{"/bin/" + genHost.Draw(t, label)}, list(t, label, 2, func(int) string { return str(t, label) })...)
-	})
-}
-
-func genScript(t *rapid.T, i int) vrrp.Script {
-	s := vrrp.Script{Name: fmt.Sprintf("chk%d%s", i, genText.Draw(t, "name")), Interval: seconds(t, "interval", 1, 100), Timeout: seconds(t, "timeout", 1, 100),
-		Weight: num(t, "weight", -253, 253), Reverse: rapid.Bool().Draw(t, "reverse"), Rise: num(t, "rise", 1, 9), Fall: num(t, "fall", 1, 9),
-		User: maybe(t, "user", func() string { return genHost.Draw(t, "u") }), InitFail: rapid.Bool().Draw(t, "init")}
-	if s.Command = genArgv(t, "script"); s.Command == nil {
-		s.Shell = str(t, "shell")
-	}
-	return s
-}
-
-func genAddress(t *rapid.T) vrrp.Address {
-	return vrrp.Address{Prefix: netip.PrefixFrom(addr4(t, "vip"), num(t, "bits", 1, 32)), Dev: maybe(t, "dev", func() string { return genIface.Draw(t, "dev") }),
-		Scope: rapid.SampledFrom([]string{"", "link", "7"}).Draw(t, "scope"), Label: maybe(t, "label", func() string { return genIface.Draw(t, "l") + ":1" }),
-		Broadcast: rapid.SampledFrom([]string{"", "+", "-", "10.0.0.255"}).Draw(t, "brd")}
-}
-
-func genTrackInterface(t *rapid.T) vrrp.TrackInterface {
-	return vrrp.TrackInterface{Name: genIface.Draw(t, "if"), Weight: num(t, "weight", -253, 253), Reverse: rapid.Bool().Draw(t, "reverse")}
-}
-
-func genInstance(t *rapid.T, i, scripts int) vrrp.Instance {
-	in := defaultInstance(fmt.Sprintf("VI_%d%s", i, genText.Draw(t, "name")))
-	in.State = rapid.SampledFrom([]string{"", "MASTER", "BACKUP"}).Draw(t, "state")
-	in.Interface = genIface.Draw(t, "interface")
-	in.VirtualRouterID, in.Priority = i+1, num(t, "priority", 1, 255)
-	in.AdvertInt = seconds(t, "advert", 1, 255)
-	if rapid.Bool().Draw(t, "auth") {
-		in.AuthType, in.AuthPass = vrrp.AuthPass, rapid.StringMatching(`[!-~]{1,8}`).Draw(t, "pass")
-	}
-	in.McastSrcIP = maybe(t, "src", func() netip.Addr { return addr4(t, "src") })
-	in.NoPreempt, in.PreemptDelay = rapid.Bool().Draw(t, "nopreempt"), seconds(t, "preempt", 0, 1000)
-	in.Addresses = list(t, "vips", 3, func(int) vrrp.Address { return genAddress(t) })
-	in.Excluded = list(t, "excluded", 2, func(int) vrrp.Address { return genAddress(t) })
-	if scripts > 0 {
-		in.TrackInterfaces = list(t, "tracks", 2, func(int) vrrp.TrackInterface { return genTrackInterface(t) })
-	}
-	in.Garp.MasterDelay = maybe(t, "garp", func() *time.Duration { return new(seconds(t, "delay", 0, 9)) })
-	in.Garp.RefreshRepeat = maybe(t, "refresh", func() *int { return new(num(t, "repeat", 1, 9)) })
-	in.Notifies.Master.Argv, in.Notifies.Backup.Argv, in.Notifies.Any.Argv = genArgv(t, "master"), genArgv(t, "backup"), genArgv(t, "notify")
-	in.DontTrackPrim, in.Debug = rapid.Bool().Draw(t, "prim"), num(t, "debug", 0, 4)
-	in.Election = rapid.SampledFrom([]vrrp.Election{vrrp.ElectionAuto, vrrp.ElectionVRRP, vrrp.ElectionCluster}).Draw(t, "election")
-	in.OnQuorumLoss = rapid.SampledFrom([]vrrp.QuorumLoss{vrrp.QuorumLossAuto, vrrp.QuorumLossRelease, vrrp.QuorumLossVRRP}).Draw(t, "loss")
-	in.VIPLifetime = rapid.SampledFrom([]time.Duration{2 * time.Second, -1, time.Minute}).Draw(t, "lifetime")
-	return in
-}
-
 func genOverride(t *rapid.T, d *Document) Override {
-	o := Override{RouterID: maybe(t, "router", func() *string { return new(maybe(t, "id", func() string { return str(t, "id") })) })}
+	o := Override{MailFrom: maybe(t, "from", func() *string { return new(str(t, "from")) }), RouterID: maybe(t, "router", func() *string { return new(maybe(t, "id", func() string { return str(t, "id") })) })}
 	for i, f := range d.Proxy.Frontends {
 		if o.Frontends == nil {
 			o.Frontends = map[string]FrontendOverride{}
@@ -286,6 +221,12 @@ func genOverride(t *rapid.T, d *Document) Override {
 		if rapid.Bool().Draw(t, "devs") {
 			io.Devs = devs(in)
 		}
+		if rapid.Bool().Draw(t, "peers") {
+			io.UnicastPeers = append([]vrrp.Peer{}, list(t, "p", 2, func(int) vrrp.Peer { return genPeer(t, IPv6(in)) })...)
+		}
+		io.NoPreempt = optBool(t, "nopreempt")
+		io.PreemptDelay = maybe(t, "preempt", func() *time.Duration { return new(seconds(t, "delay", 0, 1000)) })
+		io.NotifyDeleted = genArgv(t, "deleted")
 		if rapid.Bool().Draw(t, "track") {
 			io.TrackInterfaces = append([]vrrp.TrackInterface{}, list(t, "t", 2, func(int) vrrp.TrackInterface { return genTrackInterface(t) })...)
 		}

@@ -29,10 +29,16 @@ func merge(views []view, ps *source.Problems) Document {
 		if anyDiffers(views, func(d Document) string { return d.VRRP.Global.RouterID }) {
 			o.RouterID = new(v.doc.VRRP.Global.RouterID)
 		}
+		if anyDiffers(views, func(d Document) string { return d.VRRP.Global.Mail.From }) {
+			o.MailFrom = new(v.doc.VRRP.Global.Mail.From)
+		}
+		if anyDiffers(views, func(d Document) string { return d.VRRP.Global.Mail.HeloName }) {
+			o.HeloName = new(v.doc.VRRP.Global.Mail.HeloName)
+		}
 		for i := range v.doc.VRRP.Instances {
 			addOverride(&o, views, &v.doc.VRRP.Instances[i])
 		}
-		if o.RouterID != nil || len(o.Instances) > 0 {
+		if o.RouterID != nil || o.MailFrom != nil || o.HeloName != nil || len(o.Instances) > 0 {
 			nodes[v.node] = o
 		}
 	}
@@ -44,7 +50,8 @@ func merge(views []view, ps *source.Problems) Document {
 
 // tell reports a difference at the place of the second file, with the place of the first.
 func tell(c Change, first, second string, ps *source.Problems) {
-	const hint = "only router_id, state, priority, interface, dev, mcast_src_ip, track_interface and the arguments of notify may differ"
+	const hint = "only router_id, notification_email_from, smtp_helo_name, state, priority, interface, dev, mcast_src_ip, unicast_src_ip, unicast_peer, " +
+		"track_interface, nopreempt, preempt_delay and the arguments of notify may differ"
 	switch c.Kind {
 	case Added:
 		ps.Errorf(c.NewPos, hint, "%s: %s has it, %s has not", c.Path, second, first)
@@ -67,6 +74,8 @@ func anyDiffers[T comparable](views []view, of func(Document) T) bool {
 // neutral is doc with base's values where the two may differ by design.
 func neutral(doc, base Document) Document {
 	doc.VRRP.Global.RouterID = base.VRRP.Global.RouterID
+	doc.VRRP.Global.Mail.From, doc.VRRP.Global.Mail.HeloName = base.VRRP.Global.Mail.From, base.VRRP.Global.Mail.HeloName
+	doc.VRRP.Global.ConfigID = base.VRRP.Global.ConfigID
 	doc.VRRP.Instances = slices.Clone(doc.VRRP.Instances)
 	for i := range doc.VRRP.Instances {
 		in := &doc.VRRP.Instances[i]
@@ -75,7 +84,8 @@ func neutral(doc, base Document) Document {
 			continue
 		}
 		in.State, in.Priority, in.Interface, in.McastSrcIP = other.State, other.Priority, other.Interface, other.McastSrcIP
-		in.TrackInterfaces = other.TrackInterfaces
+		in.TrackInterfaces, in.Unicast.Peers = other.TrackInterfaces, other.Unicast.Peers
+		in.NoPreempt, in.PreemptDelay = other.NoPreempt, other.PreemptDelay
 		mine, theirs := notifies(in), notifies(other)
 		for j := range mine {
 			if sameCommand(*mine[j], *theirs[j]) {
@@ -91,8 +101,9 @@ func neutral(doc, base Document) Document {
 	return doc
 }
 
-func notifies(in *vrrp.Instance) [5]*[]string {
-	return [5]*[]string{&in.Notifies.Master.Argv, &in.Notifies.Backup.Argv, &in.Notifies.Fault.Argv, &in.Notifies.Stop.Argv, &in.Notifies.Any.Argv}
+func notifies(in *vrrp.Instance) [7]*[]string {
+	n := &in.Notifies
+	return [7]*[]string{&n.Master.Argv, &n.Backup.Argv, &n.Fault.Argv, &n.Stop.Argv, &n.Any.Argv, &n.Deleted.Argv, &n.MasterRxLower.Argv}
 }
 
 // sameCommand: arguments may differ from node to node, the command may not.
@@ -141,13 +152,20 @@ func overrideFields(io *InstanceOverride, in, other *vrrp.Instance) bool {
 	take(in.Priority != other.Priority, func() { io.Priority = new(in.Priority) })
 	take(in.Interface != other.Interface, func() { io.Interface = new(in.Interface) })
 	take(in.McastSrcIP != other.McastSrcIP, func() { io.McastSrcIP = new(in.McastSrcIP) })
+	take(in.NoPreempt != other.NoPreempt, func() { io.NoPreempt = new(in.NoPreempt) })
+	take(in.PreemptDelay != other.PreemptDelay, func() { io.PreemptDelay = new(in.PreemptDelay) })
+	samePeers := slices.EqualFunc(in.Unicast.Peers, other.Unicast.Peers, func(a, b vrrp.Peer) bool {
+		a.Pos, b.Pos = source.Pos{}, source.Pos{}
+		return a == b
+	})
+	take(!samePeers, func() { io.UnicastPeers = append([]vrrp.Peer{}, in.Unicast.Peers...) })
 	sameTrack := slices.EqualFunc(in.TrackInterfaces, other.TrackInterfaces, func(a, b vrrp.TrackInterface) bool {
 		a.Pos, b.Pos = source.Pos{}, source.Pos{}
 		return a == b
 	})
 	take(!sameTrack, func() { io.TrackInterfaces = append([]vrrp.TrackInterface{}, in.TrackInterfaces...) })
 	take(!slices.Equal(devs(in), devs(other)), func() { io.Devs = devs(in) })
-	to := [5]*[]string{&io.NotifyMaster, &io.NotifyBackup, &io.NotifyFault, &io.NotifyStop, &io.Notify}
+	to := [7]*[]string{&io.NotifyMaster, &io.NotifyBackup, &io.NotifyFault, &io.NotifyStop, &io.Notify, &io.NotifyDeleted, &io.NotifyMasterRxLower}
 	mine, theirs := notifies(in), notifies(other)
 	for i := range mine {
 		take(!slices.Equal(*mine[i], *theirs[i]), func() { *to[i] = *mine[i] })

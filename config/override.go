@@ -20,13 +20,16 @@ func (d Document) For(node string) Document {
 			out.Proxy.Frontends[i].Binds = fo.Binds
 		}
 	}
-	if o.RouterID != nil {
-		out.VRRP.Global.RouterID = *o.RouterID
-	}
+	set(&out.VRRP.Global.RouterID, o.RouterID)
+	set(&out.VRRP.Global.Mail.From, o.MailFrom)
+	set(&out.VRRP.Global.Mail.HeloName, o.HeloName)
 	for i := range out.VRRP.Instances {
 		in := &out.VRRP.Instances[i]
 		if io, ok := o.Instances[in.Name]; ok {
 			io.apply(in)
+		}
+		if strict(in, out.VRRP.Global) {
+			beStrict(in)
 		}
 		if in.State == "MASTER" {
 			in.NoPreempt, in.PreemptDelay = false, time.Duration(0)
@@ -35,11 +38,43 @@ func (d Document) For(node string) Document {
 	return out
 }
 
+// strict reports whether an instance holds to the letter of the RFC.
+func strict(in *vrrp.Instance, g vrrp.Global) bool {
+	if in.StrictMode != nil {
+		return *in.StrictMode
+	}
+	return g.Strict
+}
+
+// beStrict takes away what the RFC does not know, as keepalived's vrrp_strict does.
+func beStrict(in *vrrp.Instance) {
+	owner := in.Priority == 255
+	if in.State == "MASTER" && !owner {
+		in.State = "BACKUP"
+	}
+	if owner {
+		in.State = "MASTER"
+	}
+	in.AuthType, in.AuthPass = vrrp.AuthNone, ""
+	in.PreemptDelay, in.DownTimer = 0, 3
+	in.LowerNoAdvert, in.HigherSend = new(true), new(false)
+	in.Garp.LowerPrioRepeat = new(0)
+	in.VMAC.XmitBase, in.VMAC.MAC = false, ""
+	if in.Version != 3 || in.Accept == nil {
+		in.Accept = &owner
+	}
+}
+
 func (o InstanceOverride) apply(in *vrrp.Instance) {
 	set(&in.State, o.State)
 	set(&in.Priority, o.Priority)
 	set(&in.Interface, o.Interface)
 	set(&in.McastSrcIP, o.McastSrcIP)
+	set(&in.NoPreempt, o.NoPreempt)
+	set(&in.PreemptDelay, o.PreemptDelay)
+	if o.UnicastPeers != nil {
+		in.Unicast.Peers = o.UnicastPeers
+	}
 	if o.TrackInterfaces != nil {
 		in.TrackInterfaces = o.TrackInterfaces
 	}
@@ -49,6 +84,7 @@ func (o InstanceOverride) apply(in *vrrp.Instance) {
 	}{
 		{&in.Notifies.Master.Argv, o.NotifyMaster}, {&in.Notifies.Backup.Argv, o.NotifyBackup}, {&in.Notifies.Fault.Argv, o.NotifyFault},
 		{&in.Notifies.Stop.Argv, o.NotifyStop}, {&in.Notifies.Any.Argv, o.Notify},
+		{&in.Notifies.Deleted.Argv, o.NotifyDeleted}, {&in.Notifies.MasterRxLower.Argv, o.NotifyMasterRxLower},
 	} {
 		if n.from != nil {
 			*n.to = n.from

@@ -28,7 +28,7 @@ var keepalivedCases = []struct {
 }{
 	{name: "plain", text: "+"},
 	{name: "unknown keyword", text: "+frobnicate"},
-	{name: "unknown block", text: "vrrp_rsync_group G {\n group {\n V\n }\n}"},
+	{name: "unknown block", text: "vrrp_rsync_groups G {\n group {\n V\n }\n}"},
 	{name: "priority abc", text: "+priority abc"},
 	{name: "priority 256", text: "+priority 256"},
 	{name: "priority 0", text: "+priority 0"},
@@ -72,7 +72,7 @@ var keepalivedCases = []struct {
 	{name: "preempt_delay", text: "+preempt_delay 5"},
 	{name: "nopreempt and preempt_delay", text: "+nopreempt\n preempt_delay 5", why: "keepalived drops the delay and says so, Reeve warns"},
 	{name: "preempt_delay too long", text: "+preempt_delay 5000"},
-	{name: "use_vmac", text: "+use_vmac", why: "not supported yet"},
+	{name: "use_vmac", text: "+use_vmac"},
 	{name: "surplus word", text: "+priority 100 200", why: "keepalived ignores it without a word"},
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/reeve-lb/reeve/config/haproxycfg"
 	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/proxy"
-	"github.com/reeve-lb/reeve/vrrp"
 )
 
 // spell writes a value the way its word wants it.
@@ -97,33 +96,4 @@ func conditionWords(c *proxy.Condition) []string {
 		}
 	}
 	return out
-}
-
-func addressLine(a vrrp.Address) string {
-	ws := []string{a.Prefix.String()}
-	for _, p := range [][2]string{{"brd", a.Broadcast}, {"dev", a.Dev}, {"scope", a.Scope}, {"label", a.Label}} {
-		if p[1] != "" {
-			ws = append(ws, p[0], p[1])
-		}
-	}
-	return haproxycfg.Join(ws...)
-}
-
-func weightWords(name string, weight *int, reverse bool) string {
-	ws := []string{name}
-	if weight != nil {
-		ws = append(ws, "weight", strconv.Itoa(*weight))
-		if reverse {
-			ws = append(ws, "reverse")
-		}
-	}
-	return haproxycfg.Join(ws...)
-}
-
-// trackInterfaceLine leaves a weight out only where that means the same.
-func trackInterfaceLine(t vrrp.TrackInterface) string {
-	if t.Weight == 0 && !t.Reverse {
-		return weightWords(t.Name, nil, false)
-	}
-	return weightWords(t.Name, &t.Weight, t.Reverse)
 }

@@ -4,16 +4,15 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
 func (v *validator) vrrp() {
-	v.scripts()
+	v.trackers()
 	instances := map[string]source.Pos{}
-	routers := map[string]*vrrp.Instance{}
+	routers := map[string][]*vrrp.Instance{}
 	carried := map[string]source.Pos{}
 	for i := range v.doc.VRRP.Instances {
 		in := &v.doc.VRRP.Instances[i]
@@ -23,36 +22,20 @@ func (v *validator) vrrp() {
 		}
 		instances[in.Name] = in.Pos
 		v.instance(in)
+		v.tracks(in.TrackScripts, in.TrackProcesses, in.TrackFiles)
 		v.router(in, routers)
 		v.carried(in, carried)
 	}
+	v.syncGroups()
+	v.static()
+	v.alerts()
 	v.overrides()
 }
 
-func (v *validator) scripts() {
-	seen := map[string]source.Pos{}
-	for _, s := range v.doc.VRRP.Scripts {
-		if first, ok := seen[s.Name]; ok {
-			v.ps.Errorf(s.Pos, "", "vrrp_script '%s' was already defined at %s", s.Name, first)
-			continue
-		}
-		seen[s.Name] = s.Pos
-		if len(s.Command) == 0 && s.Shell == "" && !v.isBroken("vrrp_script", s.Name, "script") {
-			v.ps.Errorf(s.Pos, `write script "/path/to/check"`, "vrrp_script '%s' has no script", s.Name)
-		}
-		used := slices.ContainsFunc(v.doc.VRRP.Instances, func(in vrrp.Instance) bool {
-			return slices.ContainsFunc(in.TrackScripts, func(t vrrp.Track) bool { return t.Name == s.Name })
-		})
-		if !used {
-			v.ps.Warnf(s.Pos, "write it in a track_script", "vrrp_script '%s' is used by no vrrp_instance", s.Name)
-		}
-	}
-}
-
-func (v *validator) scriptNames() []string {
+func (v *validator) instanceNames() []string {
 	var out []string
-	for _, s := range v.doc.VRRP.Scripts {
-		out = append(out, s.Name)
+	for _, in := range v.doc.VRRP.Instances {
+		out = append(out, in.Name)
 	}
 	return out
 }
@@ -63,21 +46,35 @@ func (v *validator) instance(in *vrrp.Instance) {
 	switch {
 	case in.VirtualRouterID == 0 && !broken("virtual_router_id"):
 		v.ps.Errorf(in.Pos, "write virtual_router_id 1..255, the same on all machines", "vrrp_instance '%s' has no virtual_router_id", in.Name)
+		v.ps.As(source.ClassFatal)
 	case in.VirtualRouterID < 0 || in.VirtualRouterID > 255:
 		v.ps.Errorf(at("virtual_router_id"), "a number from 1 to 255", "%d is no virtual_router_id", in.VirtualRouterID)
+		v.ps.As(source.ClassFatal)
 	}
-	if in.Interface == "" && !broken("interface") && !v.everywhere(in.Name) {
+	if in.Interface == "" && !broken("interface") && !v.everywhere(in.Name) && len(in.Unicast.Peers) == 0 {
 		v.ps.Errorf(in.Pos, "write interface eth0", "vrrp_instance '%s' has no interface", in.Name)
+		v.ps.As(source.ClassFatal)
 	}
 	if in.Priority < 1 || in.Priority > 255 {
 		v.ps.Errorf(at("priority"), "a number from 1 to 255", "%d is no priority", in.Priority)
 	}
-	if in.AdvertInt < time.Second || in.AdvertInt%time.Second != 0 {
-		v.ps.Errorf(at("advert_int"), "whole seconds; VRRP version 2 knows no parts of them", "%s is no time for advert_int", in.AdvertInt)
+	if in.Version != 2 && in.Version != 3 {
+		v.ps.Errorf(at("version"), "2 or 3", "%d is no version of VRRP", in.Version)
+	} else if problem, hint := advertInt(in); problem != "" {
+		v.ps.Errorf(at("advert_int"), hint, "%s is no time for advert_int", in.AdvertInt)
 	}
 	if len(in.Addresses) == 0 && !broken("virtual_ipaddress") {
 		v.ps.Warnf(in.Pos, "write virtual_ipaddress { ... }", "vrrp_instance '%s' carries no address", in.Name)
+		v.ps.As(source.ClassTolerated)
 	}
+	v.authentication(in, broken, at)
+	v.preemption(in, at)
+	v.unicast(in, at)
+	v.strict(in, at)
+	v.owner(in, at)
+}
+
+func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, at func(string) source.Pos) {
 	switch {
 	case in.AuthType == vrrp.AuthPass && in.AuthPass == "" && !broken("auth_pass"):
 		v.ps.Errorf(at("auth_type"), "write auth_pass on a line of its own", "vrrp_instance '%s' has auth_type PASS and no auth_pass", in.Name)
@@ -85,16 +82,107 @@ func (v *validator) instance(in *vrrp.Instance) {
 		v.ps.Errorf(at("auth_pass"), "write auth_type PASS", "vrrp_instance '%s' has an auth_pass and no auth_type", in.Name)
 	case len(in.AuthPass) > 8:
 		v.ps.Warnf(at("auth_pass"), "", "only the first 8 bytes of auth_pass are used")
+		v.ps.As(source.ClassTolerated)
 	}
+}
+
+func (v *validator) preemption(in *vrrp.Instance, at func(string) source.Pos) {
 	if in.State == "MASTER" && in.NoPreempt {
 		v.ps.Warnf(at("nopreempt"), "write state BACKUP on all machines", "state MASTER cancels nopreempt in vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
+	}
+	if in.State == "MASTER" && in.PreemptDelay > 0 {
+		v.ps.Warnf(at("preempt_delay"), "write state BACKUP on all machines", "state MASTER cancels preempt_delay in vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
 	}
 	if in.NoPreempt && in.PreemptDelay > 0 {
 		v.ps.Warnf(at("preempt_delay"), "", "preempt_delay has no effect beside nopreempt in vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
+	}
+}
+
+func (v *validator) unicast(in *vrrp.Instance, at func(string) source.Pos) {
+	u := in.Unicast
+	if len(u.Peers) == 0 {
+		if u.TTL != 0 {
+			v.ps.Warnf(at("unicast_ttl"), "write unicast_peer { ... }", "unicast_ttl has no effect in vrrp_instance '%s', which has no unicast_peer", in.Name)
+			v.ps.As(source.ClassTolerated)
+		}
+		return
+	}
+	if in.VMAC.Use && !in.VMAC.XmitBase {
+		v.ps.Warnf(in.Pos, "write vmac_xmit_base", "adverts by unicast leave by the interface below the vmac of vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
+	}
+	seen := map[netip.Addr]bool{}
+	for _, p := range u.Peers {
+		if seen[p.Addr] {
+			v.ps.Warnf(p.Pos, "", "%s is a peer of vrrp_instance '%s' already", p.Addr, in.Name)
+		}
+		if seen[p.Addr] = true; p.Addr == in.McastSrcIP {
+			v.ps.Warnf(p.Pos, "the peers are the other machines", "the peer %s is the source address of vrrp_instance '%s' itself", p.Addr, in.Name)
+		}
+		if p.Addr.IsLinkLocalUnicast() && p.Addr.Is6() && in.Interface == "" && !v.everywhere(in.Name) {
+			v.ps.Errorf(p.Pos, "write interface eth0", "the link-local peer %s needs an interface", p.Addr)
+			v.ps.As(source.ClassFatal)
+		}
+		if p.MinTTL > p.MaxTTL {
+			v.ps.Errorf(p.Pos, "", "min_ttl is greater than max_ttl: no advert of %s would be taken", p.Addr)
+		}
+	}
+}
+
+// strict names what strict mode takes away or refuses (Document.For does it).
+func (v *validator) strict(in *vrrp.Instance, at func(string) source.Pos) {
+	if !strict(in, v.doc.VRRP.Global) {
+		return
+	}
+	warn := func(bad bool, word, format string) {
+		if bad {
+			v.ps.Warnf(at(word), "strict mode holds to the RFC", format+" in vrrp_instance '%s'", in.Name)
+			v.ps.As(source.ClassTolerated)
+		}
+	}
+	if len(in.Unicast.Peers) > 0 {
+		v.ps.Errorf(in.Pos, "leave out vrrp_strict, or unicast_peer", "strict mode knows no unicast: vrrp_instance '%s' has unicast_peer", in.Name)
+	}
+	if len(in.Addresses) > 0 && IPv6(in) && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
+		v.ps.Errorf(in.Addresses[0].Pos, "an address of fe80::/64 comes first", "the first IPv6 address of vrrp_instance '%s' is not link-local, which strict mode asks for", in.Name)
+	}
+	warn(in.AuthType != vrrp.AuthNone, "auth_type", "strict mode leaves out the authentication")
+	warn(in.PreemptDelay > 0, "preempt_delay", "strict mode leaves out preempt_delay")
+	warn(in.State == "MASTER" && in.Priority != 255, "state", "strict mode takes state MASTER for BACKUP when the priority is not 255")
+	warn(in.DownTimer != 0 && in.DownTimer != 3, "down_timer_adverts", "strict mode takes down_timer_adverts for 3")
+	warn(in.VMAC.XmitBase, "vmac_xmit_base", "strict mode leaves out vmac_xmit_base")
+	warn(in.VMAC.MAC != "", "use_vmac", "strict mode leaves out the MAC address of use_vmac")
+	warn(in.LowerNoAdvert != nil && !*in.LowerNoAdvert, "lower_prio_no_advert", "strict mode sets lower_prio_no_advert")
+	warn(in.HigherSend != nil && *in.HigherSend, "higher_prio_send_advert", "strict mode clears higher_prio_send_advert")
+	warn(in.Accept != nil && *in.Accept && in.Version == 2 && in.Priority != 255, "accept", "strict mode leaves out accept, which VRRPv2 does not know")
+}
+
+// owner: no weight changes the priority 255.
+func (v *validator) owner(in *vrrp.Instance, at func(string) source.Pos) {
+	if in.Priority != 255 {
+		return
+	}
+	if in.NoPreempt && in.State != "MASTER" {
+		v.ps.Warnf(at("nopreempt"), "", "nopreempt has no effect beside the priority 255 in vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
+	}
+	weighted := func(at source.Pos, name string) {
+		v.ps.Warnf(at, "write weight 0, or a priority below 255", "the weight of '%s' has no effect: vrrp_instance '%s' has the priority 255", name, in.Name)
+		v.ps.As(source.ClassTolerated)
 	}
 	for _, t := range in.TrackScripts {
-		if known := v.scriptNames(); !slices.Contains(known, t.Name) {
-			v.ps.Errorf(t.Pos, meant(t.Name, known), "there is no vrrp_script '%s'", t.Name)
+		if i := slices.IndexFunc(v.doc.VRRP.Scripts, func(s vrrp.Script) bool { return s.Name == t.Name }); i >= 0 {
+			if w := v.doc.VRRP.Scripts[i].Weight; t.Weight != nil && *t.Weight != 0 || t.Weight == nil && w != 0 {
+				weighted(t.Pos, t.Name)
+			}
+		}
+	}
+	for _, t := range in.TrackInterfaces {
+		if t.Weight != 0 {
+			weighted(t.Pos, t.Name)
 		}
 	}
 }
@@ -109,18 +197,32 @@ func (v *validator) everywhere(instance string) bool {
 	return len(v.doc.Nodes) > 0
 }
 
-// router: a VRID means one thing on a segment.
-func (v *validator) router(in *vrrp.Instance, seen map[string]*vrrp.Instance) {
+// router: a VRID means one thing on a segment: on an interface, in a family, to a group or to peers that do not overlap.
+func (v *validator) router(in *vrrp.Instance, seen map[string][]*vrrp.Instance) {
 	if in.VirtualRouterID == 0 || in.Interface == "" {
 		return
 	}
-	k := fmt.Sprintf("%s %d", in.Interface, in.VirtualRouterID)
-	if first, ok := seen[k]; ok {
+	family := "IPv4"
+	if IPv6(in) {
+		family = "IPv6"
+	}
+	k := fmt.Sprintf("%s %d %s %s %v", in.Interface, in.VirtualRouterID, family, in.McastDstIP, len(in.Unicast.Peers) > 0)
+	for _, first := range seen[k] {
+		if len(in.Unicast.Peers) > 0 && !overlap(in.Unicast.Peers, first.Unicast.Peers) {
+			continue
+		}
 		v.ps.Errorf(v.place("vrrp_instance", in.Name, "virtual_router_id", in.Pos), "each virtual router of an interface has its own number",
 			"vrrp_instance '%s' has virtual_router_id %d on %s, as has '%s' at %s", in.Name, in.VirtualRouterID, in.Interface, first.Name, first.Pos)
+		v.ps.As(source.ClassFatal)
 		return
 	}
-	seen[k] = in
+	seen[k] = append(seen[k], in)
+}
+
+func overlap(a, b []vrrp.Peer) bool {
+	return slices.ContainsFunc(a, func(p vrrp.Peer) bool {
+		return slices.ContainsFunc(b, func(q vrrp.Peer) bool { return p.Addr == q.Addr })
+	})
 }
 
 // carried: an address that is carried twice is there for as long as the first of the two wants.
@@ -144,10 +246,7 @@ func (v *validator) carried(in *vrrp.Instance, seen map[string]source.Pos) {
 
 // overrides name frontends and instances that exist, with a dev for each address.
 func (v *validator) overrides() {
-	var names []string
-	for _, in := range v.doc.VRRP.Instances {
-		names = append(names, in.Name)
-	}
+	names := v.instanceNames()
 	var fronts []string
 	for _, f := range v.doc.Proxy.Frontends {
 		fronts = append(fronts, f.Name)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/config/words"
+	"github.com/reeve-lb/reeve/internal/source"
 )
 
 // value reads what follows a word, by the word's type: bool, int64, string, time.Duration, netip.Addr, []string.
@@ -21,6 +22,7 @@ func (d *decoder) value(n tree.Node) (any, bool) {
 	case words.Flag:
 		if len(n.Args) > 0 {
 			d.errorf(n.Args[0].Pos, "", "surplus word %s after '%s'", tree.Quote(n.Args[0].Text), def.Name)
+			d.ps.As(source.ClassSilent)
 		}
 		return flagValue(def, n.No), true
 	case words.Strings:
@@ -31,17 +33,24 @@ func (d *decoder) value(n tree.Node) (any, bool) {
 			return true, true
 		}
 		d.errorf(n.Pos, "", "'%s' needs a value", def.Name)
+		d.ps.As(source.ClassParameter)
 		return nil, false
 	}
 	if len(n.Args) > 1 {
 		d.errorf(n.Args[1].Pos, "", "surplus word %s after '%s'", tree.Quote(n.Args[1].Text), def.Name)
-		return nil, false
+		if d.ps.As(source.ClassSilent); !d.opts.Tolerant {
+			return nil, false
+		}
 	}
 	w := n.Args[0]
 	v, meant, err := parse(def, w.Text, d.dialect)
 	if err != nil {
 		d.errorf(w.Pos, meant, "%s", err)
-		return nil, false
+		d.ps.As(def.Class)
+		if def.Floor && d.opts.Tolerant && strings.Trim(w.Text, "0.") == "" {
+			v, _, _ = parse(def, itoa(int(def.Min)), d.dialect)
+		}
+		return v, false
 	}
 	return v, true
 }
@@ -91,10 +100,7 @@ func parse(def *words.Word, s string, dialect words.Dialect) (v any, meant strin
 	case words.Addr:
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Zone() != "" {
-			return nil, "an IPv4 address", bad()
-		}
-		if !a.Is4() {
-			return nil, "", fmt.Errorf("IPv6 ('%s' in '%s') is not supported yet", s, def.Name)
+			return nil, "an IP address", bad()
 		}
 		return a, "", nil
 	case words.Int, words.Size:

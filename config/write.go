@@ -26,12 +26,7 @@ func WriteHCL(d Document) []byte {
 	for i := range d.Proxy.Backends {
 		w.backend(&d.Proxy.Backends[i], d)
 	}
-	for i := range d.VRRP.Scripts {
-		w.script(&d.VRRP.Scripts[i])
-	}
-	for i := range d.VRRP.Instances {
-		w.instance(&d.VRRP.Instances[i])
-	}
+	w.vrrp(d)
 	for _, name := range slices.Sorted(maps.Keys(d.Nodes)) {
 		w.node(name, d.Nodes[name])
 	}
@@ -168,8 +163,14 @@ func (w writer) scalar(def *words.Word, f reflect.Value) {
 		if def.Type == words.Strings {
 			w.list(def.Name, v)
 		}
+	case vrrp.Command:
+		if len(v.Argv) > 0 {
+			w.forced(def.Name, v.Argv)
+		}
 	default:
-		if s, number, ok := spell(def, f); ok && number {
+		if strings.HasSuffix(def.Field, ".User") {
+			w.text(def.Name, userWords(f.String()))
+		} else if s, number, ok := spell(def, f); ok && number {
 			w.set(def.Name, cty.NumberIntVal(f.Int()))
 		} else if ok {
 			w.text(def.Name, s)
@@ -201,37 +202,5 @@ func (w writer) globals(d Document) {
 		b.scalars("global", &g)
 		b.list("log", lines)
 	}
-	v, def := d.VRRP.Global, defaultVRRPGlobal()
-	v.Pos = def.Pos
-	if !reflect.DeepEqual(v, def) {
-		b := w.top("global_defs")
-		b.scalars("global_defs", &v)
-		if v.ScriptUser != "" {
-			b.text("script_user", userWords(v.ScriptUser))
-		}
-	}
-}
-
-// userWords spells user:group as the files do.
-func userWords(s string) string {
-	u, g, _ := strings.Cut(s, ":")
-	return join2(u, g)
-}
-
-func (w writer) script(s *vrrp.Script) {
-	b := w.top("vrrp_script", s.Name)
-	if len(s.Command) > 0 {
-		b.forced("script", s.Command)
-	}
-	c := *s
-	if c.Timeout == c.Interval {
-		c.Timeout = 0
-	}
-	b.scalars("vrrp_script", &c)
-	if s.Weight != 0 {
-		b.set("weight", cty.NumberIntVal(int64(s.Weight)))
-	}
-	if s.User != "" {
-		b.text("user", userWords(s.User))
-	}
+	w.globalDefs(d.VRRP.Global)
 }

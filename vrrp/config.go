@@ -200,6 +200,7 @@ type SyncGroup struct {
 	TrackingWeight  bool // sync_group_tracking_weight: members may have weighted trackers
 	Notifies        Notifies
 	SMTPAlert       *bool
+	PriorityChanges *bool // notify_priority_changes; nil: Global's
 	Pos             source.Pos
 }
 
@@ -338,7 +339,7 @@ type Unicast struct {
 	TTL         int   // unicast_ttl; 0: 255
 	CheckSrc    *bool // check_unicast_src; nil: Global's
 	FaultNoPeer bool
-	OldChecksum *bool // old_unicast_checksum: v3 without the pseudo-header; nil: as the peer does
+	OldChecksum *bool // old_unicast_checksum: v3 with the multicast group in the pseudo-header; nil: as the peer does
 }
 
 // Peer is a line of unicast_peer.

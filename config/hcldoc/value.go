@@ -19,7 +19,10 @@ func (r *reader) attribute(scope string, name tree.Word, expr hclsyntax.Expressi
 			return r.keyword(scope, name, w, plain)
 		})
 	}
-	if words.Find(words.HCL, scope, name.Text) == nil && blockScope(scope, name.Text) != scope {
+	if s := blockScope(scope, name.Text); words.Find(words.HCL, scope, name.Text) == nil && s != scope {
+		if words.Find(words.HCL, s, name.Text).Type != words.Block {
+			return r.attribute(s, name, expr)
+		}
 		r.ps.Errorf(name.Pos, "write "+name.Text+" { ... }", "%s is a block", tree.Quote(name.Text))
 		return nil
 	}

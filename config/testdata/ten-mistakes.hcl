@@ -31,5 +31,5 @@ vrrp_instance "VI_1" {
   priority          = 100
   virtual_ipaddress = ["10.1.1.300/32"]
   election          = clustre
-  use_vmac          = true
+  use_vmacs         = true
 }

@@ -56,8 +56,12 @@ func Resolve(d words.Dialect, scope string, w Word, ps *source.Problems) *words.
 		ps.Errorf(w.Pos, "", "%s is not supported yet", Quote(w.Text))
 		ps.As(source.ClassFatal)
 		return nil
-	case def.Status == words.Alias:
+	case def.Status == words.Alias && def.Class == source.ClassSilent: // never was a word of the dialect
 		ps.Warnf(w.Pos, "write '"+def.Note+"'", "%s is taken for '%s'", Quote(w.Text), def.Note)
+		ps.As(def.Class)
+		return words.Find(d, scope, def.Note)
+	case def.Status == words.Alias:
+		ps.Warnf(w.Pos, "write '"+def.Note+"'", "%s is an old name", Quote(w.Text))
 		ps.As(def.Class)
 		return words.Find(d, scope, def.Note)
 	}

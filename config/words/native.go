@@ -38,6 +38,32 @@ var nativeWords = []Word{
 	{Name: "notify_fault", In: []string{"override-instance"}, Type: Script, Field: "NotifyFault", Doc: "In place of the instance's."},
 	{Name: "notify_stop", In: []string{"override-instance"}, Type: Script, Field: "NotifyStop", Doc: "In place of the instance's."},
 	{Name: "notify", In: []string{"override-instance"}, Type: Script, Field: "Notify", Doc: "In place of the instance's."},
+	{Name: "notify_deleted", In: []string{"override-instance"}, Type: Script, Field: "NotifyDeleted", Doc: "In place of the instance's."},
+	{Name: "notify_master_rx_lower_pri", In: []string{"override-instance"}, Type: Script, Field: "NotifyMasterRxLower", Doc: "In place of the instance's."},
+	{Name: "unicast_peer", In: []string{"override-instance"}, Type: Lines, Field: "UnicastPeers", Doc: "In place of the instance's."},
+	{Name: "nopreempt", In: []string{"override-instance"}, Type: Flag, Field: "NoPreempt", Doc: "As in vrrp_instance."},
+	{Name: "preempt_delay", In: []string{"override-instance"}, Type: Duration, Unit: time.Second, Max: 1000, Field: "PreemptDelay", Doc: "As in vrrp_instance."},
+	{Name: "notification_email_from", In: []string{"override"}, Type: String, Field: "MailFrom", Doc: "As in global_defs."},
+	{Name: "smtp_helo_name", In: []string{"override"}, Type: String, Field: "HeloName", Doc: "As in global_defs."},
+}
+
+// nativeAlerts say where transitions are told beside mail and scripts.
+var nativeAlerts = []Word{
+	{Name: "snmp", Type: Block, Sub: "snmp", Doc: "Where SNMP traps go."},
+	{Name: "trap_sink", In: []string{"snmp"}, Type: String, Field: "TrapSink", Doc: "Host, perhaps with :PORT (162)."},
+	{Name: "version", In: []string{"snmp"}, Type: Enum, Enum: []string{"", "2c", "3"}, Field: "Version", Default: "2c", Doc: "Version of SNMP."},
+	{Name: "community", In: []string{"snmp"}, Type: String, Field: "Community", Default: "public", Doc: "Community of version 2c."},
+	{Name: "user", In: []string{"snmp"}, Type: Block, Sub: "snmp-user", Doc: "User of version 3 (RFC 3414)."},
+	{Name: "name", In: []string{"snmp-user"}, Type: String, Field: "Name", Doc: "Its name."},
+	{Name: "auth_protocol", In: []string{"snmp-user"}, Type: Enum, Enum: []string{"", "MD5", "SHA", "SHA256"}, Field: "AuthProtocol", Doc: "How traps are signed. Default: not."},
+	{Name: "auth_pass", In: []string{"snmp-user"}, Type: String, Field: "AuthPass", Doc: "The password of that, at least 8 bytes."},
+	{Name: "priv_protocol", In: []string{"snmp-user"}, Type: Enum, Enum: []string{"", "DES", "AES"}, Field: "PrivProtocol", Doc: "How traps are encrypted. Default: not."},
+	{Name: "priv_pass", In: []string{"snmp-user"}, Type: String, Field: "PrivPass", Doc: "The password of that, at least 8 bytes."},
+	{Name: "webhook", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "webhook", Doc: "Where transitions are posted as JSON."},
+	{Name: "url", In: []string{"webhook"}, Type: String, Field: "URL", Doc: "http:// or https:// address."},
+	{Name: "secret", In: []string{"webhook"}, Type: String, Field: "Secret", Doc: "Signs the body: HMAC-SHA256 in X-Reeve-Signature. Default: unsigned."},
+	{Name: "timeout", In: []string{"webhook"}, Type: Duration, Unit: time.Second, Max: 300, Field: "Timeout", Default: "5s", Doc: "Longest wait for an answer."},
+	{Name: "retries", In: []string{"webhook"}, Type: Int, Max: 100, Field: "Retries", Default: "3", Doc: "How often a post that failed is sent again."},
 }
 
 // complete writes what all rows of a list have in common. A row that says it itself is left alone.

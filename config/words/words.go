@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reeve-lb/reeve/internal/source"
 )
 
 // Dialect is a spelling in which a word may be written. Words of the two foreign dialects are HCL words too.
@@ -30,7 +32,7 @@ const (
 	Duration                 // a time; a bare number counts Unit
 	String                   // one word
 	Enum                     // one of Enum
-	Addr                     // one IPv4 address
+	Addr                     // one IP address
 	Line                     // Args, then the words of scope Sub, or free words
 	Strings                  // any number of words (a block of them in keepalived.conf, a list in HCL)
 	Lines                    // a block of lines of free words (a list of strings in HCL)
@@ -38,7 +40,7 @@ const (
 	Block                    // labels Args, then words of scope Sub in braces
 )
 
-var typeNames = [...]string{"", "flag", "boolean", "number", "size", "time", "word", "one of", "IPv4 address", "line",
+var typeNames = [...]string{"", "flag", "boolean", "number", "size", "time", "word", "one of", "address", "line",
 	"words", "lines", "command", "block"}
 
 // String implements fmt.Stringer.
@@ -79,15 +81,19 @@ type Word struct {
 	Unit    time.Duration // of a bare number of a Duration
 	Min     int64         // range of Int and Size, and in Units of a Duration; Max 0: no upper bound but the type's
 	Max     int64
-	Enum    []string // the place of a value is its number in the settings; "" is no value
-	Later   []string // values that are known and not supported yet
-	Default string   // "" if there is none
-	Field   string   // where the value goes in the settings of the scope
-	Sets    int      // what a Flag sets a numeric Field to
-	Args    []string // names of what must follow the word, in order: HCL's labels or attributes
-	Labels  int      // how many of Args are labels of an HCL block; the rest are attributes
-	Sub     string   // scope of the words that follow Args
-	Skip    int      // words that follow an unsupported word of a line
+	Enum    []string     // the place of a value is its number in the settings; "" is no value
+	Later   []string     // values that are known and not supported yet
+	Default string       // "" if there is none
+	Field   string       // where the value goes in the settings of the scope
+	Sets    int          // what a Flag sets a numeric Field to
+	Args    []string     // names of what must follow the word, in order: HCL's labels or attributes
+	Labels  int          // how many of Args are labels of an HCL block; the rest are attributes
+	Sub     string       // scope of the words that follow Args
+	Skip    int          // words that follow an unsupported word of a line
+	Bare    bool         // what follows may be missing, and that means something of its own
+	Floor   bool         // less than Min is refused, but keepalived takes it for Min
+	LVS     bool         // of virtual servers and their checks: passed over when VRRP alone is wanted
+	Class   source.Class // what keepalived makes of a value that is refused; 0: it complains and runs
 	Status  Status
 	Note    string
 	Doc     string // for the reference pages, one or two sentences
@@ -113,9 +119,11 @@ func init() {
 		complete(haproxyProxy, HAProxy, "", ms), complete(haproxyOption, HAProxy, "", ms),
 		complete(haproxyStats, HAProxy, "", ms), complete(haproxyTimeout, HAProxy, "", ms),
 		complete(haproxyLine, HAProxy, "", ms), haproxyLater(),
-		complete(keepalivedTop, Keepalived, "keepalived", 0), complete(keepalivedGlobal, Keepalived, "global_defs", 0),
-		complete(keepalivedScript, Keepalived, "vrrp_script", 0),
-		complete(keepalivedInstance, Keepalived, "vrrp_instance", 0), keepalivedLater(), complete(nativeWords, HCL, "native", 0),
+		complete(keepalivedTop, Keepalived, "keepalived", time.Second), complete(keepalivedGlobal, Keepalived, "global_defs", time.Second),
+		complete(keepalivedScript, Keepalived, "vrrp_script", time.Second), complete(keepalivedProcess, Keepalived, "vrrp_track_process", time.Second),
+		complete(keepalivedFile, Keepalived, "track_file", time.Second), complete(keepalivedGroups, Keepalived, "vrrp_sync_group", time.Second),
+		complete(keepalivedInstance, Keepalived, "vrrp_instance", time.Second), keepalivedUsers(), keepalivedUnused(), keepalivedLater(),
+		complete(nativeWords, HCL, "native", time.Second), complete(nativeAlerts, HCL, "native-block", time.Second),
 	} {
 		for i := range rows {
 			add(&rows[i])
