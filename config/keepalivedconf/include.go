@@ -100,10 +100,6 @@ func (x *expander) open(name string, at source.Pos, must bool) {
 	switch {
 	case x.stop:
 		return
-	case slices.Contains(x.files, name):
-		x.ps.Errorf(at, "", "%s is included by itself", tree.Quote(name))
-		x.ps.As(source.ClassSilent)
-		return
 	case len(x.files) > maxDepth:
 		x.ps.Errorf(at, "", "files include files, more than %d deep", maxDepth)
 		x.ps.As(source.ClassSilent)
@@ -114,6 +110,9 @@ func (x *expander) open(name string, at source.Pos, must bool) {
 	}
 	content, err := x.opts.Files.Read(name)
 	switch {
+	case slices.Contains(x.files, name):
+		x.ps.Errorf(at, "keepalived reads it again and again until it has no more files", "%s is included by itself", tree.Quote(name))
+		return
 	case errors.Is(err, ErrSkipped):
 		x.ps.Warnf(at, "", "%s is passed over: %s", tree.Quote(name), ErrSkipped)
 		if must {
@@ -131,9 +130,9 @@ func (x *expander) open(name string, at source.Pos, must bool) {
 	if !readable(name, content, x.ps) {
 		return
 	}
-	x.bytes += len(content)
-	if x.bytes > maxBytes {
-		x.bomb(at, "included files are longer than %d MiB", maxBytes>>20)
+	x.read += len(content)
+	if x.read > maxRead {
+		x.bomb(at, "included files are longer than %d MiB", maxRead>>20)
 		return
 	}
 	x.run(name, string(content))

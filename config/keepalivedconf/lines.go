@@ -13,7 +13,8 @@ import (
 // Bounds of what a file may grow into. A bomb costs one error.
 const (
 	maxLines   = 1 << 14 // made by repetitions, variables of several lines and included files
-	maxBytes   = 4 << 20 // of lines that variables and repetitions made
+	maxBytes   = 1 << 20 // of lines that variables and repetitions made
+	maxRead    = 4 << 20 // bytes of included files
 	maxLine    = 64 << 10
 	maxNesting = 32 // of variables in variables and of repetitions
 	maxDepth   = 16 // of included files
@@ -31,6 +32,7 @@ type expander struct {
 	opened int
 	lines  int
 	bytes  int
+	read   int
 	stop   bool
 
 	condition func(id string) // told of every @ID, if it is there

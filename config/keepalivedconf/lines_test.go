@@ -141,7 +141,7 @@ func TestBombs(t *testing.T) {
 		if n != 1 {
 			t.Errorf("%s: %d errors, want one of the bomb", name, n)
 		}
-		if d := time.Since(begin); d > 5*time.Second {
+		if d := time.Since(begin); d > 15*time.Second {
 			t.Errorf("%s took %s", name, d)
 		}
 	}
@@ -216,7 +216,7 @@ func TestInclude(t *testing.T) {
 		{"include with braces, one there", "include d/{nosuch,a}.conf", "a", ""},
 		{"includea", "includea nosuch", "", "m.conf:1:10: error: no file is 'nosuch' 6"},
 		{"a directory", "include d", "", "m.conf:1:9: warning: 'd' is passed over: not a plain file without an execute bit 0"},
-		{"itself", "include self.conf\nx", "after|x", "self.conf:1:9: error: 'self.conf' is included by itself 0"},
+		{"itself", "include self.conf\nx", "after|x", "self.conf:1:9: error: 'self.conf' is included by itself (keepalived reads it again and again until it has no more files) 5"},
 		{"quotes are of the name", `include "d/a.conf"`, "", `m.conf:1:9: warning: no file is '"d/a.conf"' 0`},
 	} {
 		in := strings.ReplaceAll(c.in, "DIR", dir)

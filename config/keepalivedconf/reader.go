@@ -67,6 +67,8 @@ type reader struct {
 // block reads the words of a scope up to the brace that closes opener (nil: to the end of the file).
 func (r *reader) block(scope string, opener *tree.Node) []tree.Node {
 	var nodes []tree.Node
+	first := len(r.ps)
+	defer func() { r.lost(nodes, scope, first) }()
 	for r.i < len(r.pieces) {
 		p := r.pieces[r.i]
 		switch {
@@ -149,7 +151,11 @@ func (r *reader) keyword(scope string, p piece) (tree.Node, bool) {
 		return r.body(n, p)
 	}
 	if opens {
-		r.ps.Errorf(r.brace(p), "", "%s takes no block", tree.Quote(ws[0].Text))
+		if least, _ := arguments(n, scope); len(n.Args) < least {
+			r.lacking(n, scope)
+		} else {
+			r.ps.Errorf(r.brace(p), "", "%s takes no block", tree.Quote(ws[0].Text))
+		}
 		r.leave(p, opens)
 		return n, false
 	}
@@ -319,26 +325,10 @@ func (r *reader) lines(n *tree.Node) {
 
 // line checks that one keyword has its one line to itself.
 func (r *reader) line(n tree.Node, p piece, scope string) (tree.Node, bool) {
-	least, most := 1, 1
-	switch n.Def.Type {
-	case words.Flag:
-		least, most = 0, 0
-	case words.Bool:
-		least = 0
-	case words.Script:
-		n.Shell = true
-		if scope != "vrrp_script" {
-			most = 3
-		}
-	case words.Line:
-		least, most = len(n.Def.Args), len(n.Args)
-	}
-	if n.Def.Bare && n.Def.Type != words.Line {
-		least = 0
-	}
+	least, most := arguments(n, scope)
+	n.Shell = n.Def.Type == words.Script
 	if len(n.Args) < least {
-		r.ps.Errorf(n.Pos, "", "%s needs a value", tree.Quote(n.Def.Name))
-		r.ps.As(source.ClassParameter)
+		r.lacking(n, scope)
 		return n, false
 	}
 	if len(n.Args) > most {
