@@ -142,6 +142,7 @@ func (d *decoder) read(f File) {
 func (d *decoder) keepalived(f File) ([]tree.Node, source.Problems) {
 	return keepalivedconf.Read(f.Name, f.Content, keepalivedconf.Options{
 		ConfigID: d.opts.ConfigID, Instance: d.opts.Instance, Dir: f.Dir, Files: keepalivedconf.Collected(f.Included),
+		VRRPOnly: d.opts.VRRPOnly,
 	})
 }
 

@@ -20,6 +20,7 @@ type Options struct {
 	Instance string // what ${_INSTANCE} stands for; "": it is no variable
 	Dir      string // directory that a relative file name counts from, for ${_PWD}
 	Files    Files  // where include looks; nil: there are no other files
+	VRRPOnly bool   // pass over virtual servers and what belongs to them
 }
 
 // maxProblems ends the reading of a file in which nothing seems to be right.
@@ -28,7 +29,7 @@ const maxProblems = 1000
 // Read makes the tree of one file and those that it includes: its blocks. What can't be understood is a problem and left
 // out.
 func Read(file string, content []byte, opts Options) ([]tree.Node, source.Problems) {
-	r := reader{}
+	r := reader{vrrpOnly: opts.VRRPOnly}
 	if !readable(file, content, &r.ps) {
 		return nil, r.ps
 	}
@@ -62,6 +63,8 @@ type reader struct {
 	pieces []piece
 	i      int
 	ps     source.Problems
+
+	vrrpOnly bool
 }
 
 // block reads the words of a scope up to the brace that closes opener (nil: to the end of the file).
@@ -132,7 +135,12 @@ func (r *reader) keyword(scope string, p piece) (tree.Node, bool) {
 	var def *words.Word
 	opens := r.opens(p)
 	p.t = r.protected(p.t, scope)
-	ws, ok := r.words(p, words.Find(words.Keepalived, scope, p.first()))
+	known := words.Find(words.Keepalived, scope, p.first())
+	if r.vrrpOnly && known != nil && known.LVS && known.Status == words.NotYet {
+		r.leave(p, opens)
+		return tree.Node{}, false
+	}
+	ws, ok := r.words(p, known)
 	if ok {
 		def = tree.Resolve(words.Keepalived, scope, ws[0], &r.ps)
 	}
