@@ -18,7 +18,7 @@ func TestAnswer(ps source.Problems) int {
 		switch p.Kind() {
 		case source.ClassParameter:
 			return TestParameter
-		case source.ClassSecurity:
+		case source.ClassSecurity, source.ClassInclude:
 			code = TestSecurity
 		case source.ClassTolerated, source.ClassFatal:
 			code = max(code, TestErrors)

@@ -88,7 +88,7 @@ func (x *expander) missing(at source.Pos, pattern string, wild bool, n int, all,
 	case n == 0:
 	case all && mustMatch || mustAll:
 		x.ps.Errorf(at, "", "no file is %s", tree.Quote(pattern))
-		x.ps.As(source.ClassSecurity)
+		x.ps.As(source.ClassInclude)
 	case all:
 		x.ps.Warnf(at, "", "no file is %s", tree.Quote(pattern))
 	}
@@ -116,14 +116,14 @@ func (x *expander) open(name string, at source.Pos, must bool) {
 	case errors.Is(err, ErrSkipped):
 		x.ps.Warnf(at, "", "%s is passed over: %s", tree.Quote(name), ErrSkipped)
 		if must {
-			x.ps.As(source.ClassSecurity)
+			x.ps.As(source.ClassInclude)
 		}
 		return
 	case err != nil:
 		x.ps.Errorf(at, "", "%s can't be read: %s", tree.Quote(name), reason(err))
 		x.ps.As(source.ClassSilent)
 		if must {
-			x.ps.As(source.ClassSecurity)
+			x.ps.As(source.ClassInclude)
 		}
 		return
 	}

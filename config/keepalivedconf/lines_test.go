@@ -278,6 +278,7 @@ func TestTestAnswer(t *testing.T) {
 		{[]source.Class{source.ClassAuto}, 5},
 		{[]source.Class{source.ClassFatal, source.ClassSilent}, 5},
 		{[]source.Class{source.ClassTolerated, source.ClassSecurity, source.ClassFatal}, 6},
+		{[]source.Class{source.ClassInclude, source.ClassFatal}, 6},
 		{[]source.Class{source.ClassSecurity, source.ClassParameter, source.ClassTolerated}, 2},
 	} {
 		var ps source.Problems

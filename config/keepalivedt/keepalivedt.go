@@ -20,10 +20,16 @@ type Machine struct {
 }
 
 // Test is the answer to files: the Document that keepalived would run, all problems, and the exit code of `keepalived -t`
-// (see keepalivedconf.TestAnswer). opts.Tolerant is not needed: what is tolerated is decided by the class of a problem.
+// (see keepalivedconf.TestAnswer). With opts.Tolerant the Document is what keepalived makes of the mistakes, and the
+// problems that it runs with are warnings.
 func Test(files []config.File, opts config.Options, m Machine) (config.Document, source.Problems, int) {
 	doc, _, ps := config.Load(files, opts)
-	ps = append(ps, Look(doc, m)...)
+	for _, p := range Look(doc, m) {
+		if opts.Tolerant && p.Kind() < source.ClassFatal {
+			p.Class, p.Severity = p.Kind(), source.Warning
+		}
+		ps = append(ps, p)
+	}
 	ps.Sort()
 	return doc, ps, keepalivedconf.TestAnswer(ps)
 }

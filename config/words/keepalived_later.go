@@ -60,7 +60,6 @@ func keepalivedLater() []Word {
 		{"keepalived", noBFD, false, `bfd_instance`},
 		{"vrrp_instance", noBFD, false, `track_bfd`},
 		{"vrrp_sync_group", noBFD, false, `track_bfd`},
-		{"keepalived", "", false, `include includer includem includew includeb includea`},
 		{"authentication", "", false, `mode active_key time_window anti_replay`},
 	} {
 		for w := range strings.FieldsSeq(l.text) {

@@ -94,9 +94,11 @@ const (
 	ClassFatal
 	// ClassParameter: a word lacks its argument; keepalived stops reading at once (-t: 2, at the start 2).
 	ClassParameter
+	// ClassInclude: a file that an include insists on is not there; keepalived does not start (-t: 6, at the start 6).
+	ClassInclude
 )
 
-var classNames = [...]string{"", "silent", "tolerated", "security", "fatal", "missing parameter"}
+var classNames = [...]string{"", "silent", "tolerated", "security", "fatal", "missing parameter", "missing include"}
 
 // String implements fmt.Stringer.
 func (c Class) String() string {

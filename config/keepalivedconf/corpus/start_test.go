@@ -1,0 +1,53 @@
+package corpus
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/config/keepalivedt"
+)
+
+// dies are the files with which keepalived 2.2.7 -P does not start, tried one by one: all others it runs with, mistakes or
+// not.
+var dies = strings.Fields(`grammar-brace-after-scalar grammar-missing-argument grammar-one-line-instance
+	include-all-strict include-must-match-braces include-must-match-wildcard include-must-match
+	interface-loopback interface-missing interface-unknown mcast-src-ip-family notify-nothing strict-no-vip
+	track-interface-unknown variable-after-use vip-dev-unknown
+	vrid-missing vrid-range vrid-twice vrid-word vrid-zero`)
+
+// refused are files that keepalived runs with and Reeve does not, and why.
+var refused = map[string]string{
+	"bfd":     "there is no BFD",
+	"auth-ah": "auth_type AH is not supported yet",
+}
+
+// started are files that keepalived dies of and Reeve runs with, not yet on purpose.
+var started = []string{"mcast-src-ip-family", "strict-no-vip"}
+
+// TestStart: in place of keepalived Reeve starts with what keepalived starts with, and with nothing else (bare debug apart).
+func TestStart(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machine()
+	m.Insecure = nil // whose the files of this machine are does not matter here
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".conf")
+		read, _ := config.ReadFiles([]string{f})
+		read[0].Format = "keepalived"
+		_, ps, _ := keepalivedt.Test(read, config.Options{ConfigID: "lb1", VRRPOnly: true, Tolerant: true}, m)
+		want := slices.Contains(dies, name) && !slices.Contains(started, name) || refused[name] != ""
+		if ps.HasErrors() != want {
+			var all strings.Builder
+			for _, p := range ps {
+				fmt.Fprintf(&all, "\n\t[%s] %s", p.Kind(), p.Error())
+			}
+			t.Errorf("%s: refused %v, want %v%s", name, ps.HasErrors(), want, all.String())
+		}
+	}
+}
