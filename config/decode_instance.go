@@ -277,7 +277,14 @@ func (d *decoder) instances() {
 		}
 		if six && in.Version == 2 {
 			d.warnf(at("version"), "leave it out", "vrrp_instance '%s' carries IPv6 addresses: 'version 2' is taken for 3", in.Name)
+			if strict(in, d.doc.VRRP.Global) {
+				d.ps.As(source.ClassTolerated)
+			}
+		}
+		if in.VMAC.Use && !in.VMAC.XmitBase && len(in.Unicast.Peers) > 0 {
+			d.warnf(at("use_vmac"), "write vmac_xmit_base", "adverts by unicast need vmac_xmit_base beside use_vmac: it is set in vrrp_instance '%s'", in.Name)
 			d.ps.As(source.ClassTolerated)
+			in.VMAC.XmitBase = true
 		}
 		if in.Version = derived(in.Version, six, d.doc.VRRP.Global.Version); in.Version == 3 && (in.AuthType != vrrp.AuthNone || in.AuthPass != "") {
 			d.warnf(at("auth_type"), "leave it out", "VRRP version 3 has no authentication: that of vrrp_instance '%s' is not used", in.Name)

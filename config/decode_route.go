@@ -118,7 +118,7 @@ func (d *decoder) routes(n tree.Node, static bool) []vrrp.Route {
 			r.route(&rt, static)
 		}
 		if !r.bad {
-			r.whole(&rt, static)
+			r.whole(&rt)
 		}
 		if !r.bad {
 			out = append(out, rt)
@@ -252,7 +252,7 @@ func (r *lineReader) hop(rt *vrrp.Route) {
 }
 
 // whole looks at all of a route.
-func (r *lineReader) whole(rt *vrrp.Route, static bool) {
+func (r *lineReader) whole(rt *vrrp.Route) {
 	if rt.Via.IsValid() && len(rt.Hops) > 0 && slices.Contains(rt.Words, "or") { // via A or B: two hops
 		rt.Hops = append([]vrrp.Hop{{Via: rt.Via, Dev: rt.Dev, Weight: 1}}, rt.Hops...)
 		rt.Hops[1].Dev, rt.Via = rt.Dev, netip.Addr{}
@@ -267,7 +267,7 @@ func (r *lineReader) whole(rt *vrrp.Route, static bool) {
 		r.wrong(rt.Pos, "DESTINATION [via ADDRESS] [dev IF]", "the route has no destination")
 	case slices.ContainsFunc(families, func(a netip.Addr) bool { return a.IsValid() && a.Is6() && !six }):
 		r.wrong(rt.Pos, "", "the addresses of a route are of one family")
-	case rt.Dev == "" && !rt.NoTrack && !static && rt.Type == "":
+	case rt.Dev == "" && !rt.NoTrack && (len(rt.Hops) == 0 || rt.Hops[0].Dev == ""):
 		r.d.warnf(rt.Pos, "write dev IF or no_track", "a route without an interface can't be tracked")
 		r.d.ps.As(source.ClassTolerated)
 	}

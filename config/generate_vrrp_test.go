@@ -325,6 +325,7 @@ func genReach(t *rapid.T, in *vrrp.Instance, six bool) {
 	switch num(t, "virtual", 0, 2) {
 	case 1:
 		in.VMAC.Use = true
+		in.VMAC.XmitBase = in.VMAC.XmitBase || len(in.Unicast.Peers) > 0
 		in.VMAC.MAC = maybe(t, "mac", func() string { return strings.ToLower("02:00:00:00:00:0" + fmt.Sprint(num(t, "byte", 0, 9))) })
 	case 2:
 		in.VMAC.IPVlan = true

@@ -65,11 +65,16 @@ func Load(files []File, options ...Options) (Document, Node, source.Problems) {
 		doc := d.finish()
 		v := &validator{doc: doc, broken: d.broken, places: d.places}
 		v.run()
-		all = append(all, d.ps...)
-		all = append(all, v.ps...)
+		ps := append(d.ps, v.ps...)
+		if opts.Tolerant {
+			tolerate(&doc.VRRP)
+			ps = milder(ps)
+		}
+		all = append(all, ps...)
 		views = append(views, view{node: node, doc: doc, settings: d.node})
 	}
 	doc := views[0].doc
+	doc.VRRP.Global.ConfigID = opts.ConfigID
 	if len(views) > 1 && !all.HasErrors() {
 		doc = merge(views, &all)
 	}

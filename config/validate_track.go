@@ -156,6 +156,7 @@ func (v *validator) static() {
 		for _, m := range g.Members {
 			if !slices.Contains(names, m) {
 				v.ps.Errorf(g.Pos, meant(m, names), "track_group '%s': there is no vrrp_instance '%s'", g.Name, m)
+				v.ps.As(source.ClassSilent)
 			}
 		}
 	}

@@ -72,6 +72,16 @@ func (v *validator) instance(in *vrrp.Instance) {
 	v.unicast(in, at)
 	v.strict(in, at)
 	v.owner(in, at)
+	if in.VMAC.XmitBase && !in.VMAC.Use && !in.VMAC.IPVlan {
+		v.ps.Warnf(at("vmac_xmit_base"), "write use_vmac", "vmac_xmit_base has no effect without use_vmac in vrrp_instance '%s'", in.Name)
+		v.ps.As(source.ClassTolerated)
+	}
+	for _, t := range in.TrackInterfaces {
+		if t.Name == in.Interface {
+			v.ps.Warnf(t.Pos, "leave it out", "'%s' is the own interface of vrrp_instance '%s', which is tracked in any case", t.Name, in.Name)
+			v.ps.As(source.ClassTolerated)
+		}
+	}
 }
 
 func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, at func(string) source.Pos) {
@@ -80,6 +90,7 @@ func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, 
 		v.ps.Errorf(at("auth_type"), "write auth_pass on a line of its own", "vrrp_instance '%s' has auth_type PASS and no auth_pass", in.Name)
 	case in.AuthType == vrrp.AuthNone && in.AuthPass != "" && !broken("auth_type"):
 		v.ps.Errorf(at("auth_pass"), "write auth_type PASS", "vrrp_instance '%s' has an auth_pass and no auth_type", in.Name)
+		v.ps.As(source.ClassSilent)
 	case len(in.AuthPass) > 8:
 		v.ps.Warnf(at("auth_pass"), "", "only the first 8 bytes of auth_pass are used")
 		v.ps.As(source.ClassTolerated)
@@ -110,8 +121,8 @@ func (v *validator) unicast(in *vrrp.Instance, at func(string) source.Pos) {
 		}
 		return
 	}
-	if in.VMAC.Use && !in.VMAC.XmitBase {
-		v.ps.Warnf(in.Pos, "write vmac_xmit_base", "adverts by unicast leave by the interface below the vmac of vrrp_instance '%s'", in.Name)
+	if in.McastDstIP.IsValid() {
+		v.ps.Warnf(at("mcast_dst_ip"), "", "mcast_dst_ip has no effect beside unicast_peer in vrrp_instance '%s'", in.Name)
 		v.ps.As(source.ClassTolerated)
 	}
 	seen := map[netip.Addr]bool{}
@@ -144,7 +155,7 @@ func (v *validator) strict(in *vrrp.Instance, at func(string) source.Pos) {
 		}
 	}
 	if len(in.Unicast.Peers) > 0 {
-		v.ps.Errorf(in.Pos, "leave out vrrp_strict, or unicast_peer", "strict mode knows no unicast: vrrp_instance '%s' has unicast_peer", in.Name)
+		v.ps.Warnf(in.Pos, "leave out vrrp_strict, or unicast_peer", "strict mode holds to the RFC, which knows no unicast: vrrp_instance '%s' has unicast_peer", in.Name)
 	}
 	if len(in.Addresses) > 0 && IPv6(in) && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
 		v.ps.Errorf(in.Addresses[0].Pos, "an address of fe80::/64 comes first", "the first IPv6 address of vrrp_instance '%s' is not link-local, which strict mode asks for", in.Name)
@@ -157,6 +168,7 @@ func (v *validator) strict(in *vrrp.Instance, at func(string) source.Pos) {
 	warn(in.VMAC.MAC != "", "use_vmac", "strict mode leaves out the MAC address of use_vmac")
 	warn(in.LowerNoAdvert != nil && !*in.LowerNoAdvert, "lower_prio_no_advert", "strict mode sets lower_prio_no_advert")
 	warn(in.HigherSend != nil && *in.HigherSend, "higher_prio_send_advert", "strict mode clears higher_prio_send_advert")
+	warn(in.Garp.LowerPrioRepeat != nil && *in.Garp.LowerPrioRepeat > 0, "garp_lower_prio_repeat", "strict mode leaves out garp_lower_prio_repeat")
 	warn(in.Accept != nil && *in.Accept && in.Version == 2 && in.Priority != 255, "accept", "strict mode leaves out accept, which VRRPv2 does not know")
 }
 
