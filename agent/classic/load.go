@@ -6,9 +6,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"os/user"
 	"strings"
 
 	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/config/keepalivedconf"
+	"github.com/reeve-lb/reeve/config/keepalivedt"
+	"github.com/reeve-lb/reeve/internal/script"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
 )
@@ -16,21 +21,38 @@ import (
 // errMissing: there is no configuration file.
 var errMissing = errors.New("Config files missing")
 
-// load reads a keepalived.conf as keepalived would: what it complains of and lives with are warnings, what it does not
-// start with are errors.
-func load(o Options) (vrrp.Config, source.Problems, error) {
+// read is the file's content, with keepalived's words when it is not there.
+func read(o Options) ([]config.File, error) {
 	f, err := os.Open(o.File)
 	if err != nil {
-		return vrrp.Config{}, nil, fmt.Errorf("%w '%s'.", errMissing, o.File)
+		return nil, fmt.Errorf("%w '%s'.", errMissing, o.File)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, config.MaxFileSize+1))
 	if err != nil {
-		return vrrp.Config{}, nil, fmt.Errorf("%w '%s': %v", errMissing, o.File, err)
+		return nil, fmt.Errorf("%w '%s': %w", errMissing, o.File, err)
 	}
-	doc, _, ps := config.Load([]config.File{{Name: o.File, Content: content, Format: "keepalived"}}, options(o))
-	doc = doc.For(hostLabel())
-	c := doc.VRRP
+	return []config.File{{Name: o.File, Content: content, Format: "keepalived"}}, nil
+}
+
+// load reads a keepalived.conf as keepalived would: what it complains of and lives with are warnings, what it does not
+// start with are errors. An interface that is missing is none of them: who needs it waits in FAULT.
+func load(o Options) (vrrp.Config, source.Problems, error) {
+	files, err := read(o)
+	if err != nil {
+		return vrrp.Config{}, nil, err
+	}
+	opts := options(o)
+	opts.Tolerant = true
+	doc, _, ps := config.Load(files, opts)
+	for _, p := range keepalivedt.Look(doc, keepalivedt.Machine{User: userExists, Program: runnable, Insecure: script.Insecure}) {
+		p.Severity = source.Warning
+		ps = append(ps, p)
+	}
+	c := doc.For(hostLabel()).VRRP
+	if c.Global.RouterID == "" {
+		c.Global.RouterID, _ = os.Hostname() // a label, on dumps and mails
+	}
 	if o.SNMP {
 		c.Global.SNMP.EnableTraps = true
 	}
@@ -48,35 +70,17 @@ func options(o Options) config.Options {
 	if id == "" {
 		id = hostLabel()
 	}
-	return config.Options{ConfigID: id, VRRPOnly: o.VRRPOnly, Tolerant: true}
+	return config.Options{ConfigID: id, VRRPOnly: o.VRRPOnly}
 }
 
-// Exit codes of `keepalived -t` and of a start that fails.
+// Exit codes of the command; those of -t are keepalivedconf's.
 const (
 	exitOK         = 0
 	exitFailed     = 1 // the command line, or something that has nothing to do with the configuration
-	exitConfig     = 2 // a word lacks its argument; at a start, any configuration that can't run
-	exitTolerated  = 5 // mistakes; some of them, with -t, a start would fail at
-	exitSecurity   = 6 // scripts that others may change, or that nobody asked to check
-	exitNoConfig   = 6 // at a start: there is no file
+	exitConfig     = 2 // a configuration that can't run
+	exitNoConfig   = 6 // there is no configuration
 	exitTerminated = 143
 )
-
-// testCode is what `-t` answers: the highest class wins, and a missing argument ends the reading.
-func testCode(ps source.Problems) int {
-	code := exitOK
-	for _, p := range ps {
-		switch p.Kind() {
-		case source.ClassParameter:
-			return exitConfig
-		case source.ClassSecurity:
-			code = max(code, exitSecurity)
-		case source.ClassFatal, source.ClassTolerated:
-			code = max(code, exitTolerated)
-		}
-	}
-	return code
-}
 
 // test is `keepalived -t`: it says what is wrong with the file and starts nothing.
 func test(o Options, stderr io.Writer) int {
@@ -90,50 +94,39 @@ func test(o Options, stderr io.Writer) int {
 		defer f.Close()
 		out = f
 	}
-	c, ps, err := load(o)
+	files, err := read(o)
 	if err != nil {
 		fmt.Fprintln(out, err)
 		if o.AllConfig {
-			return exitTolerated
+			return keepalivedconf.TestErrors
 		}
-		return exitOK // as keepalived has it
+		return keepalivedconf.TestOK // as keepalived has it
 	}
-	ps = append(ps, missingInterfaces(c)...)
-	ps.Sort()
+	_, ps, code := keepalivedt.Test(files, options(o), keepalivedt.Machine{
+		Interface: hasInterface, User: userExists, Program: runnable, Insecure: script.Insecure,
+	})
 	for _, p := range ps {
-		fmt.Fprintln(out, p.Error())
+		fmt.Fprintln(out, say(p))
 	}
-	return testCode(ps)
+	return code
 }
 
-// missingInterfaces names what the machine does not have. keepalived would not start without it; this daemon does, and
-// the instances that need it wait in FAULT.
-func missingInterfaces(c vrrp.Config) source.Problems {
-	var ps source.Problems
-	if c.Global.DynamicInterfaces {
-		return nil
+func hasInterface(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}
+
+func userExists(name string) error {
+	_, err := user.Lookup(name)
+	if err != nil {
+		_, err = user.LookupId(name)
 	}
-	need := func(at source.Pos, what, name string) {
-		if name == "" {
-			return
-		}
-		if _, err := net.InterfaceByName(name); err != nil {
-			ps.Errorf(at, "", "interface %s for %s doesn't exist", name, what)
-			ps.As(source.ClassFatal)
-		}
-	}
-	for _, in := range c.Instances {
-		need(in.Pos, "vrrp_instance "+in.Name, in.Interface)
-		for _, t := range in.TrackInterfaces {
-			need(t.Pos, "track_interface of "+in.Name, t.Name)
-		}
-	}
-	for _, g := range c.SyncGroups {
-		for _, t := range g.TrackInterfaces {
-			need(t.Pos, "track_interface of "+g.Name, t.Name)
-		}
-	}
-	return ps
+	return err
+}
+
+func runnable(name string) error {
+	_, err := exec.LookPath(name)
+	return err
 }
 
 // say is a problem as a line of the log.

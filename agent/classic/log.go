@@ -167,10 +167,13 @@ func render(msg string, args []any, detail bool) []string {
 	case pairs == "":
 		return []string{oneLine(msg)}
 	case strings.HasPrefix(msg, "(") && strings.Contains(msg, ") Entering ") && strings.HasSuffix(msg, " STATE"):
+		name, _, _ := strings.Cut(msg, ")")
+		if strings.HasPrefix(pairs, " from=INIT ") {
+			msg += " (init)"
+		}
 		if !detail {
 			return []string{oneLine(msg)}
 		}
-		name, _, _ := strings.Cut(msg, ")")
 		return []string{oneLine(msg), oneLine(name + ") moved:" + pairs)}
 	}
 	return []string{oneLine(msg + pairs)}

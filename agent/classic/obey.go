@@ -70,12 +70,13 @@ func (s *service) reload() {
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading) // without systemd there is nobody to tell
 	defer daemon.SdNotify(false, daemon.SdNotifyReady)
 	c, ps, err := load(s.o)
-	if err == nil {
-		s.tell(ps)
-		err = ps.Err()
-	}
 	if err != nil {
-		s.log.Error("reload: the configuration can't run, what ran goes on: " + err.Error())
+		s.log.Error(err.Error() + " What ran goes on")
+		return
+	}
+	s.tell(ps)
+	if ps.HasErrors() {
+		s.log.Error("Reload refused: the configuration can't run, what ran goes on")
 		return
 	}
 	was, now := s.config.Global, c.Global
