@@ -69,6 +69,7 @@ func (i *instance) send(priority uint8) {
 		i.sent++
 		if priority == 0 {
 			i.history.zeroSent++
+			i.log.Debug("(" + i.name + ") sent 0 priority")
 		}
 		return
 	}
@@ -89,6 +90,7 @@ func (i *instance) group(lifetime time.Duration) vip.Group {
 func (i *instance) add(a machine.AddAddresses) {
 	err := i.sp.vip.Add(i.group(a.Lifetime), a.Deadline)
 	if err == nil {
+		i.log.Debug("(" + i.name + ") setting VIPs.")
 		i.events = append(i.events, machine.AddressesOn{})
 		return
 	}
@@ -99,6 +101,7 @@ func (i *instance) add(a machine.AddAddresses) {
 // remove takes the addresses off; only then the guard may forget them.
 func (i *instance) remove() {
 	i.burst, i.burstAt = 0, 0
+	i.log.Debug("(" + i.name + ") removing VIPs.")
 	if err := i.sp.vip.Remove(i.set.group); err != nil {
 		if i.limit.allow("remove", i.source, boottime.Now()) {
 			i.log.Error("("+i.name+") addresses could not be removed, trying again", "error", err)
