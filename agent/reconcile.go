@@ -169,6 +169,9 @@ func (a app) CanRun(_ context.Context, payload []byte) source.Problems {
 	node := d.For(a.set.Node)
 	ps = append(ps, a.engine.CanRun(node.Proxy)...)
 	ps = append(ps, canRunVRRP(node.VRRP)...)
+	if !ps.HasErrors() { // else a script that is not there would be told twice
+		ps = append(ps, a.lintHere(d)...)
+	}
 	ps.Sort()
 	return ps
 }

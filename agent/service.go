@@ -17,6 +17,7 @@ import (
 	"github.com/reeve-lb/reeve/cluster"
 	"github.com/reeve-lb/reeve/config"
 	"github.com/reeve-lb/reeve/config/keepalivedconf"
+	"github.com/reeve-lb/reeve/config/lint"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/internal/version"
 )
@@ -168,6 +169,7 @@ func (a *Agent) Plan(ctx context.Context, r api.ConfigRequest) (api.PlanResponse
 	if ps.HasErrors() {
 		return api.PlanResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the configuration has errors", Problems: toAPI(ps, "")}
 	}
+	ps = a.linted(doc, ps, r)
 	old, base, err := a.inForce()
 	if err != nil {
 		return api.PlanResponse{}, err
@@ -184,7 +186,7 @@ func (a *Agent) Plan(ctx context.Context, r api.ConfigRequest) (api.PlanResponse
 	}
 	nodes, err := a.cluster.CanRun(ctx, payload)
 	for _, n := range nodes {
-		resp.Problems = append(resp.Problems, toAPI(n.Problems, n.Node)...)
+		resp.Problems = append(resp.Problems, toAPI(lint.Silence(n.Problems, r.Ignore), n.Node)...)
 	}
 	return resp, apiError(err)
 }
@@ -199,6 +201,7 @@ func (a *Agent) Apply(ctx context.Context, r api.ConfigRequest) (api.ApplyRespon
 	if ps.HasErrors() {
 		return api.ApplyResponse{}, &api.Error{Code: api.CodeInvalid, Message: "the configuration has errors: nothing was changed", Problems: toAPI(ps, "")}
 	}
+	ps = a.linted(doc, ps, r)
 	old, base, err := a.inForce()
 	if err != nil {
 		return api.ApplyResponse{}, err
@@ -218,6 +221,9 @@ func (a *Agent) Apply(ctx context.Context, r api.ConfigRequest) (api.ApplyRespon
 		return resp, apiError(err)
 	}
 	resp.Version, resp.Nodes, resp.TookMS = v.Version, toReports(reports), ms(time.Since(begun))
+	for _, n := range reports {
+		resp.Problems = append(resp.Problems, toAPI(lint.Silence(n.Problems, r.Ignore), n.Node)...)
+	}
 	return resp, nil
 }
 
@@ -329,7 +335,7 @@ func (a *Agent) Monitor(ctx context.Context, level string, w io.Writer) error {
 func toAPI(ps source.Problems, node string) []api.Problem {
 	out := make([]api.Problem, 0, len(ps))
 	for _, p := range ps {
-		out = append(out, api.Problem{File: p.Pos.File, Line: p.Pos.Line, Col: p.Pos.Col, Severity: p.Severity.String(), Text: p.Text, Hint: p.Hint, Node: node})
+		out = append(out, api.Problem{File: p.Pos.File, Line: p.Pos.Line, Col: p.Pos.Col, Severity: p.Severity.String(), Text: p.Text, Hint: p.Hint, Node: node, Rule: p.Rule})
 	}
 	return out
 }

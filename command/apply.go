@@ -10,6 +10,7 @@ import (
 
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/config/lint"
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
@@ -18,12 +19,16 @@ const filesText = "FILE is a .hcl file, a haproxy.cfg (.cfg), a keepalived.conf 
 	"what differs between them by design (state, priority, interface, ...) is kept per node, what else differs is an error."
 
 func validateLeaf() *leaf {
-	format := new(string)
+	format, here := new(string), new(bool)
+	var ignore *listFlag
 	return &leaf{
 		name: "validate", args: "[options] FILE...", short: "Check configuration files without an agent",
-		long: filesText + "\nPrints every error and warning with its file, line and column. Exits 0 when the configuration would be accepted, else 1.",
+		long: filesText + "\nPrints every error and warning with its file, line and column. Without an error a linter looks over all nodes at once; its " +
+			"warnings have a name. Exits 0 when the configuration would be accepted, else 1.",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+			fs.BoolVar(here, "here", false, "look at this machine, too: the networks of its interfaces, its scripts")
+			ignore = ignoreFlag(fs)
 		},
 		format: true,
 		run: func(c *call) error {
@@ -31,8 +36,11 @@ func validateLeaf() *leaf {
 			if err != nil {
 				return err
 			}
-			_, _, ps := config.Load(files)
-			ps.Sort()
+			if err := lint.Known(*ignore); err != nil {
+				return usagef("-ignore: %v", err)
+			}
+			doc, _, ps := config.Load(files)
+			ps = linted(doc, ps, files, *ignore, *here)
 			out := problems(ps)
 			if err := c.print(struct {
 				Valid    bool          `json:"valid"`
@@ -80,18 +88,21 @@ func readFiles(c *call, format string) ([]config.File, error) {
 func problems(ps source.Problems) []api.Problem {
 	out := make([]api.Problem, 0, len(ps))
 	for _, p := range ps {
-		out = append(out, api.Problem{File: p.Pos.File, Line: p.Pos.Line, Col: p.Pos.Col, Severity: p.Severity.String(), Text: p.Text, Hint: p.Hint})
+		out = append(out, api.Problem{File: p.Pos.File, Line: p.Pos.Line, Col: p.Pos.Col, Severity: p.Severity.String(), Text: p.Text, Hint: p.Hint, Rule: p.Rule})
 	}
 	return out
 }
 
 // request is what plan and apply send.
-func request(c *call, format, summary string) (api.ConfigRequest, error) {
+func request(c *call, format, summary string, ignore []string) (api.ConfigRequest, error) {
+	if err := lint.Known(ignore); err != nil {
+		return api.ConfigRequest{}, usagef("-ignore: %v", err)
+	}
 	files, err := readFiles(c, format)
 	if err != nil {
 		return api.ConfigRequest{}, err
 	}
-	r := api.ConfigRequest{Summary: summary}
+	r := api.ConfigRequest{Summary: summary, Ignore: ignore}
 	for _, f := range files {
 		if r.Summary == "" {
 			r.Summary = "apply " + filepath.Base(f.Name)
@@ -107,14 +118,16 @@ func request(c *call, format, summary string) (api.ConfigRequest, error) {
 
 func planLeaf() *leaf {
 	format := new(string)
+	var ignore *listFlag
 	return &leaf{
 		name: "plan", args: "[options] FILE...", short: "Say what apply would change", client: true, format: true,
 		long: filesText + "\nEvery live node is asked whether it could run the result. Nothing is changed. Exits 0 when `reeve apply` would accept it, else 1.",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+			ignore = ignoreFlag(fs)
 		},
 		run: func(c *call) error {
-			r, err := request(c, *format, "")
+			r, err := request(c, *format, "", *ignore)
 			if err != nil {
 				return err
 			}
@@ -143,17 +156,19 @@ func planLeaf() *leaf {
 
 func applyLeaf() *leaf {
 	format, summary, base := new(string), new(string), new(int64)
+	var ignore *listFlag
 	return &leaf{
 		name: "apply", args: "[options] FILE...", short: "Make files the configuration of every node", client: true, format: true,
 		long: filesText + "\nThe files are checked, every live node is asked whether it can run them, then all change together, without " +
 			"dropping a connection; the command ends when every live node runs the new version. If anything is wrong anywhere, nothing changes.",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
+			ignore = ignoreFlag(fs)
 			fs.StringVar(summary, "m", "", "a `line` for the history (default: the file's name)")
 			fs.Int64Var(base, "base", -1, "refuse unless this `version` is in force (-1: whatever is)")
 		},
 		run: func(c *call) error {
-			r, err := request(c, *format, *summary)
+			r, err := request(c, *format, *summary, *ignore)
 			if err != nil {
 				return err
 			}

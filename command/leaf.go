@@ -237,6 +237,9 @@ func problemLine(p api.Problem) string {
 	if p.Hint != "" {
 		fmt.Fprintf(&b, " (%s)", p.Hint)
 	}
+	if p.Rule != "" {
+		fmt.Fprintf(&b, " [%s]", p.Rule)
+	}
 	return b.String()
 }
 

@@ -160,6 +160,7 @@ func (d *decoder) authentication(in *vrrp.Instance, n tree.Node) {
 		if k.Def.Name == "auth_pass" && len(in.AuthPass) > 8 {
 			d.warnf(k.Args[0].Pos, "keepalived does the same", "only the first 8 bytes of auth_pass are used")
 			d.ps.As(source.ClassTolerated)
+			d.ps.Name("auth-pass-long")
 			in.AuthPass = strings.ToValidUTF8(in.AuthPass[:8], "")
 		}
 	}

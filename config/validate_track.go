@@ -113,6 +113,7 @@ func (v *validator) syncGroups() {
 		case 1:
 			v.ps.Warnf(g.Pos, "", "vrrp_sync_group '%s' has one member, which has nobody to be in step with", g.Name)
 			v.ps.As(source.ClassTolerated)
+			v.ps.Name("sync-group-single")
 		}
 		v.weights(g)
 	}
@@ -126,6 +127,7 @@ func (v *validator) weights(g *vrrp.SyncGroup) {
 	tell := func(at source.Pos, name string) {
 		v.ps.Warnf(at, "track it in the group, or write sync_group_tracking_weight there", "the weight of '%s' has no effect in a member of vrrp_sync_group '%s'", name, g.Name)
 		v.ps.As(source.ClassTolerated)
+		v.ps.Name("sync-group-weight")
 	}
 	for i := range v.doc.VRRP.Instances {
 		in := &v.doc.VRRP.Instances[i]

@@ -94,6 +94,7 @@ func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, 
 	case len(in.AuthPass) > 8:
 		v.ps.Warnf(at("auth_pass"), "", "only the first 8 bytes of auth_pass are used")
 		v.ps.As(source.ClassTolerated)
+		v.ps.Name("auth-pass-long")
 	}
 }
 
@@ -101,10 +102,12 @@ func (v *validator) preemption(in *vrrp.Instance, at func(string) source.Pos) {
 	if in.State == "MASTER" && in.NoPreempt {
 		v.ps.Warnf(at("nopreempt"), "write state BACKUP on all machines", "state MASTER cancels nopreempt in vrrp_instance '%s'", in.Name)
 		v.ps.As(source.ClassTolerated)
+		v.ps.Name("nopreempt-master")
 	}
 	if in.State == "MASTER" && in.PreemptDelay > 0 {
 		v.ps.Warnf(at("preempt_delay"), "write state BACKUP on all machines", "state MASTER cancels preempt_delay in vrrp_instance '%s'", in.Name)
 		v.ps.As(source.ClassTolerated)
+		v.ps.Name("preempt-delay-master")
 	}
 	if in.NoPreempt && in.PreemptDelay > 0 {
 		v.ps.Warnf(at("preempt_delay"), "", "preempt_delay has no effect beside nopreempt in vrrp_instance '%s'", in.Name)
@@ -152,10 +155,12 @@ func (v *validator) strict(in *vrrp.Instance, at func(string) source.Pos) {
 		if bad {
 			v.ps.Warnf(at(word), "strict mode holds to the RFC", format+" in vrrp_instance '%s'", in.Name)
 			v.ps.As(source.ClassTolerated)
+			v.ps.Name("strict-conflict")
 		}
 	}
 	if len(in.Unicast.Peers) > 0 {
 		v.ps.Warnf(in.Pos, "leave out vrrp_strict, or unicast_peer", "strict mode holds to the RFC, which knows no unicast: vrrp_instance '%s' has unicast_peer", in.Name)
+		v.ps.Name("strict-conflict")
 	}
 	if len(in.Addresses) > 0 && IPv6(in) && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
 		v.ps.Errorf(in.Addresses[0].Pos, "an address of fe80::/64 comes first", "the first IPv6 address of vrrp_instance '%s' is not link-local, which strict mode asks for", in.Name)
@@ -184,6 +189,7 @@ func (v *validator) owner(in *vrrp.Instance, at func(string) source.Pos) {
 	weighted := func(at source.Pos, name string) {
 		v.ps.Warnf(at, "write weight 0, or a priority below 255", "the weight of '%s' has no effect: vrrp_instance '%s' has the priority 255", name, in.Name)
 		v.ps.As(source.ClassTolerated)
+		v.ps.Name("weight-never-fails-over")
 	}
 	for _, t := range in.TrackScripts {
 		if i := slices.IndexFunc(v.doc.VRRP.Scripts, func(s vrrp.Script) bool { return s.Name == t.Name }); i >= 0 {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/reeve-lb/reeve/config"
+	"github.com/reeve-lb/reeve/config/lint"
 )
 
 func load(t *testing.T, args ...string) config.Document {
@@ -13,7 +14,7 @@ func load(t *testing.T, args ...string) config.Document {
 		t.Fatal(ps.Err())
 	}
 	doc, _, ps := config.Load(files)
-	for _, p := range ps {
+	for _, p := range lint.All(doc, ps, lint.Options{}) {
 		t.Errorf("%v: %s (%s)", p.Pos, p.Text, p.Hint)
 	}
 	return doc

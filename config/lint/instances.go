@@ -8,18 +8,18 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// state: what state MASTER takes away. Where one file shows it, its reader has said so.
+// nopreemptMaster: what state MASTER takes away. Where one file shows it, its reader has said so.
 func (l *look) nopreemptMaster() {
-	l.each(func(v *view, in, raw *vrrp.Instance) {
-		if raw.NoPreempt && in.State == "MASTER" {
+	l.each(func(v *view, in, written *vrrp.Instance) {
+		if written.NoPreempt && written.State == "MASTER" {
 			l.warn(l.at(v.node, in), "write state BACKUP on all machines", "state MASTER cancels nopreempt in vrrp_instance '%s'", in.Name)
 		}
 	})
 }
 
 func (l *look) delayMaster() {
-	l.each(func(v *view, in, raw *vrrp.Instance) {
-		if raw.PreemptDelay > 0 && in.State == "MASTER" {
+	l.each(func(v *view, in, written *vrrp.Instance) {
+		if written.PreemptDelay > 0 && written.State == "MASTER" {
 			l.warn(l.at(v.node, in), "write state BACKUP on all machines", "state MASTER cancels preempt_delay in vrrp_instance '%s'", in.Name)
 		}
 	})
@@ -152,16 +152,8 @@ func (l *look) untracked() {
 	})
 }
 
-// groups: what goes together must be able to.
-func (l *look) groupsAlone() {
-	for _, g := range l.doc.VRRP.SyncGroups {
-		if len(g.Members) == 1 {
-			l.warn(g.Pos, "name all instances that have to move together, or leave the group out", "vrrp_sync_group '%s' has one member, '%s': there is nothing to keep in step", g.Name, g.Members[0])
-		}
-	}
-}
-
-func (l *look) groupsWeights() {
+// groupWeights: members go together, so none has a priority of its own.
+func (l *look) groupWeights() {
 	c := &l.doc.VRRP
 	for _, g := range c.SyncGroups {
 		if g.TrackingWeight {
@@ -173,13 +165,14 @@ func (l *look) groupsWeights() {
 				continue
 			}
 			if ts := weighted(ofInstance(c, in)); len(ts) > 0 {
-				l.warn(ts[0].pos, "write it in the group, where it counts for every member, or write sync_group_tracking_weight there",
-					"the weight %d of '%s' is not used in vrrp_instance '%s': it is in vrrp_sync_group '%s', whose members have one priority each and move together", ts[0].weight, ts[0].name, m, g.Name)
+				l.warn(ts[0].pos, "track it in the group, or write sync_group_tracking_weight there",
+					"the weight of '%s' has no effect in a member of vrrp_sync_group '%s'", ts[0].name, g.Name)
 			}
 		}
 	}
 }
 
+// adverts: members go together, as fast as the slowest.
 func (l *look) adverts() {
 	c := &l.doc.VRRP
 	for _, g := range c.SyncGroups {

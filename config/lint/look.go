@@ -58,14 +58,29 @@ func (l *look) at(node string, in *vrrp.Instance) source.Pos {
 	return in.Pos
 }
 
-// each calls f for every instance of every node. raw is the instance as all nodes share it, before an override and before
-// what state MASTER takes away.
-func (l *look) each(f func(v *view, in, raw *vrrp.Instance)) {
+// each calls f for every instance of every node: as it runs, and as it is written for the node, before what state MASTER
+// and strict mode take away.
+func (l *look) each(f func(v *view, in, written *vrrp.Instance)) {
 	for i := range l.views {
 		v := &l.views[i]
 		for j := range v.VRRP.Instances {
-			f(v, &v.VRRP.Instances[j], &l.doc.VRRP.Instances[j])
+			w := l.doc.VRRP.Instances[j]
+			o := l.doc.Nodes[v.node].Instances[w.Name]
+			set(&w.State, o.State)
+			set(&w.Priority, o.Priority)
+			set(&w.NoPreempt, o.NoPreempt)
+			set(&w.PreemptDelay, o.PreemptDelay)
+			if o.UnicastPeers != nil {
+				w.Unicast.Peers = o.UnicastPeers
+			}
+			f(v, &v.VRRP.Instances[j], &w)
 		}
+	}
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
 	}
 }
 

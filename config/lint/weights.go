@@ -93,8 +93,7 @@ func (l *look) owners() {
 			return
 		}
 		if ts := weighted(inForce(&v.VRRP, in)); len(ts) > 0 {
-			l.warn(ts[0].pos, "write a priority of at most 254",
-				"the weight of '%s' changes nothing: vrrp_instance '%s' has priority 255%s, the address owner's, which no weight changes", ts[0].name, in.Name, v.on())
+			l.warn(ts[0].pos, "write weight 0, or a priority below 255", "the weight of '%s' has no effect: vrrp_instance '%s' has the priority 255%s", ts[0].name, in.Name, v.on())
 		}
 	})
 }

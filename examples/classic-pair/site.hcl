@@ -6,7 +6,7 @@ global {
 
 frontend "web" {
   mode            = "http"
-  bind            = ["192.0.2.10:80"]
+  bind            = ["*:80"]
   log             = "global"
   option          = ["httplog", "dontlognull"]
   acl             = ["is_api path_beg -i /api/"]
@@ -54,7 +54,7 @@ backend "api" {
 }
 
 vrrp_script "chk_web" {
-  script   = "/usr/bin/pgrep -x reeve"
+  script   = "/usr/bin/curl -fsS -m 1 -o /dev/null http://127.0.0.1/"
   interval = 2
   weight   = -60
   fall     = 2

@@ -1,5 +1,5 @@
 // Reference writes the website's reference pages: the command line from the flag sets, the configuration from the table
-// of words. What parses is what is documented.
+// of words, the linter from its table of rules. What runs is what is documented.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 func main() {
 	out := flag.String("out", "website/reference", "write the pages into this `directory`")
 	flag.Parse()
-	pages := map[string]string{"cli.md": cliPage(), "config.md": configPage()}
+	pages := map[string]string{"cli.md": cliPage(), "config.md": configPage(), "lint.md": lintPage()}
 	for name, text := range pages {
 		if err := os.WriteFile(filepath.Join(*out, name), []byte(text), 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, "reference:", err)

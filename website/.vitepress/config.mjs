@@ -17,7 +17,8 @@ export default defineConfig({
         items: [
           { text: 'The first proxy', link: '/guide/first' },
           { text: 'Three nodes on one machine', link: '/guide/cluster' },
-          { text: 'Three machines', link: '/guide/machines' }
+          { text: 'Three machines', link: '/guide/machines' },
+          { text: 'Coming from keepalived', link: '/guide/keepalived' }
         ]
       },
       {
@@ -34,6 +35,7 @@ export default defineConfig({
         items: [
           { text: 'Command line', link: '/reference/cli' },
           { text: 'Configuration', link: '/reference/config' },
+          { text: 'Linter', link: '/reference/lint' },
           { text: 'HTTP interface', link: '/reference/api' }
         ]
       }
