@@ -144,3 +144,119 @@ func TestQueueEnds(t *testing.T) {
 	}
 	idle(t, q)
 }
+
+// What is begun is completed: the scripts of one job run in order, whatever the first says, and a later one waits for all.
+func TestQueueJobOfSeveral(t *testing.T) {
+	q := running(t)
+	log, gate := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "gate")
+	line := func(s string) Spec { return sh(s + " >>" + log) }
+	wait := sh("echo 1 >>" + log + "; while ! [ -e " + gate + " ]; do sleep 0.01; done; exit 3")
+	results := make(chan bool, 10)
+	job := func(j Job) {
+		t.Helper()
+		j.Key, j.Done = "k", func(_ Spec, r Result) { results <- r.OK() }
+		if err := q.Submit(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	job(Job{Kind: "a", Spec: wait, Then: []Spec{line("echo 2")}})
+	waitFor(t, "first script", func() bool { return exists(log) })
+	job(Job{Kind: "b", Spec: line("echo overtaken")})
+	job(Job{Kind: "c", Spec: line("echo 3"), Replaces: true})
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle(t, q)
+	b, _ := os.ReadFile(log)
+	if got := strings.Join(strings.Fields(string(b)), " "); got != "1 2 3" {
+		t.Errorf("ran %q", got)
+	}
+	if a, b, c := <-results, <-results, <-results; a || !b || !c || len(results) > 0 {
+		t.Errorf("told %v %v %v", a, b, c)
+	}
+}
+
+// A script that hangs is told to end when the patience of the one that waits is over, and of the least patient at that; one
+// that nobody waits for goes on.
+func TestQueuePatience(t *testing.T) {
+	q := running(t)
+	began := filepath.Join(t.TempDir(), "began")
+	got := make(chan Result, 2)
+	submit := func(kind string, s Spec, patience time.Duration) {
+		t.Helper()
+		err := q.Submit(Job{Key: "k", Kind: kind, Spec: s, Patience: patience, Done: func(_ Spec, r Result) { got <- r }})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit("a", Spec{Shell: "touch " + began + "; sleep 1000", Timeout: time.Hour}, 50*time.Millisecond)
+	waitFor(t, "first script", func() bool { return exists(began) })
+	submit("b", sh("true"), time.Hour)
+	select {
+	case r := <-got:
+		t.Fatalf("ended though nobody is in a hurry: %v", r)
+	case <-time.After(200 * time.Millisecond):
+	}
+	submit("c", sh("true"), 50*time.Millisecond)
+	if r := <-got; !errors.Is(r.Err, ErrSuperseded) {
+		t.Errorf("%v", r)
+	}
+	idle(t, q)
+}
+
+// What waits is forgotten when it is no longer so; what runs goes on.
+func TestQueueForget(t *testing.T) {
+	q := running(t)
+	log, gate := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "gate")
+	q.Forget("k")
+	for kind, line := range []string{"echo 1 >>" + log + "; while ! [ -e " + gate + " ]; do sleep 0.01; done; echo 2 >>" + log, "echo 3 >>" + log} {
+		if err := q.Submit(Job{Key: "k", Kind: fmt.Sprint(kind), Spec: sh(line)}); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "first script", func() bool { return exists(log) })
+	}
+	q.Forget("k")
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle(t, q)
+	b, _ := os.ReadFile(log)
+	if got := strings.Join(strings.Fields(string(b)), " "); got != "1 2" {
+		t.Errorf("ran %q", got)
+	}
+}
+
+// However many keys there are, no more than MaxRunning scripts run at one time, and all of them run.
+func TestQueueRunsNotTooManyAtOnce(t *testing.T) {
+	q := running(t)
+	dir := t.TempDir()
+	gate := filepath.Join(dir, "gate")
+	for i := range MaxRunning + 20 {
+		line := fmt.Sprintf("touch %s/s%d; while ! [ -e %s ]; do sleep 0.1; done", dir, i, gate)
+		if err := q.Submit(Job{Key: fmt.Sprint(i), Spec: sh(line)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := func() int { es, _ := os.ReadDir(dir); return len(es) }
+	waitFor(t, "first scripts", func() bool { return begun() == MaxRunning })
+	time.Sleep(100 * time.Millisecond) // for one too many to show itself
+	if n := begun(); n != MaxRunning {
+		t.Errorf("%d run at once", n)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle(t, q)
+	if n := begun(); n != MaxRunning+20+1 {
+		t.Errorf("%d ran", n-1)
+	}
+}
+
+// Without a timeout a script runs until somebody says so.
+func TestNoTimeout(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	if r := Run(ctx, Spec{Shell: "sleep 1000", Timeout: -1}); r.TimedOut || !errors.Is(r.Err, context.DeadlineExceeded) {
+		t.Errorf("%v", r)
+	}
+}

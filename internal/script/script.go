@@ -46,6 +46,8 @@ type Spec struct {
 	// User and Group (names or numbers) to run as; "" is the agent's own, Group "" the user's. User may be user:group.
 	// Another than one's own takes root.
 	User, Group string
+	// Secure refuses to run as root what others than root could have changed (Insecure).
+	Secure bool
 	// KeepChildren leaves alone what the script left running in its group when it ended by itself: notify scripts start
 	// services.
 	KeepChildren bool
@@ -124,6 +126,9 @@ func run(ctx context.Context, spec Spec) Result {
 	who, err := identify(spec.User, spec.Group)
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", spec.Argv[0], err))
+	}
+	if err := spec.vet(who); err != nil {
+		return failed(err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -1,21 +1,59 @@
 package script
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
-// DefaultUser is who runs scripts that nobody says a user of: keepalived_script if there is such a user, else "", which is
-// the agent's own.
+// ErrInsecure is a script that is not run as root, because others could have changed it.
+var ErrInsecure = errors.New("insecure script is not run as root")
+
+// DefaultUser is who runs scripts that nobody says a user of: keepalived_script if there is such a user and this is root,
+// else "", which is the agent's own.
 func DefaultUser() string {
 	const name = "keepalived_script"
-	if _, err := lookupUser(name); err != nil {
+	if _, err := lookupUser(name); err != nil || os.Geteuid() != 0 {
 		return ""
 	}
 	return name
+}
+
+// vet refuses what must not run as root. Of a line for the shell the first word is looked at, if it is a path.
+func (s Spec) vet(who identity) error {
+	if !s.Secure || os.Geteuid() != 0 || who.credential != nil && who.credential.Uid != 0 {
+		return nil
+	}
+	if err := s.insecure(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInsecure, err)
+	}
+	return nil
+}
+
+// Vet is why a script that asks for Secure will not be run, nil if it will. It reads the file system.
+func (s Spec) Vet() error {
+	s = withDefaults(s)
+	who, err := identify(s.User, s.Group)
+	if err != nil {
+		return err
+	}
+	return s.vet(who)
+}
+
+func (s Spec) insecure() error {
+	program := s.Argv[0]
+	if s.Shell != "" {
+		first, _, _ := strings.Cut(strings.TrimSpace(s.Shell), " ")
+		if !strings.HasPrefix(first, "/") {
+			return nil
+		}
+		program = first
+	}
+	return Insecure(program)
 }
 
 // Insecure is why a program must not be run as root: somebody else could put another in its place, because the file, a

@@ -9,6 +9,7 @@ package notify
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,14 +76,15 @@ func (e Event) line() string {
 
 // Settings are global_defs' part.
 type Settings struct {
-	User           string      // script_user, user or user:group
+	User           string      // script_user, user or user:group; "": script.DefaultUser
+	Secure         bool        // enable_script_security: what root would run and others could change is not run
 	Pipes          []vrrp.FIFO // notify_fifo and vrrp_notify_fifo; those without a path are none
 	StatesOnReload bool        // fifo_write_vrrp_states_on_reload
 }
 
 // SettingsOf takes them from a configuration.
 func SettingsOf(g vrrp.Global) Settings {
-	return Settings{User: g.ScriptUser, Pipes: []vrrp.FIFO{g.FIFO, g.VRRPFIFO}, StatesOnReload: g.FIFOStatesOnReload}
+	return Settings{User: g.ScriptUser, Secure: g.EnableScriptSecurity, Pipes: []vrrp.FIFO{g.FIFO, g.VRRPFIFO}, StatesOnReload: g.FIFOStatesOnReload}
 }
 
 // Options of New.
@@ -113,6 +115,9 @@ func New(o Options) *Notifier {
 // Apply says who runs scripts and which pipes there are from now on. Pipes are there when it returns, so that no event
 // after it is missed; their scripts run while Run does.
 func (n *Notifier) Apply(s Settings) {
+	if s.User == "" {
+		s.User = script.DefaultUser()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.set = s
@@ -146,9 +151,9 @@ func (n *Notifier) Notify(e Event) {
 	for _, p := range n.pipes {
 		p.write(e.line())
 	}
-	user := n.set.User
+	set := n.set
 	n.mu.Unlock()
-	j, ok := job(e, user)
+	j, ok := job(e, set)
 	if !ok {
 		if j.Replaces {
 			n.queue.Forget(j.Key)
@@ -181,7 +186,7 @@ func (n *Notifier) Repeat(states []Event) {
 }
 
 // job makes the scripts of an event. A later state takes the place of whatever waits.
-func job(e Event, user string) (script.Job, bool) {
+func job(e Event, set Settings) (script.Job, bool) {
 	specific := map[string]vrrp.Command{
 		Master: e.Notifies.Master, Backup: e.Notifies.Backup, Fault: e.Notifies.Fault, Stop: e.Notifies.Stop,
 		Deleted: e.Notifies.Deleted, MasterRxLowerPri: e.Notifies.MasterRxLower,
@@ -192,10 +197,10 @@ func job(e Event, user string) (script.Job, bool) {
 	}
 	var specs []script.Spec
 	if len(specific.Argv) > 0 {
-		specs = append(specs, spec(e, specific, user))
+		specs = append(specs, spec(e, specific, set))
 	}
 	if len(generic.Argv) > 0 {
-		specs = append(specs, spec(e, generic, user, e.kind(), e.Name, e.State, e.priority()))
+		specs = append(specs, spec(e, generic, set, e.kind(), e.Name, e.State, e.priority()))
 	}
 	j := script.Job{Key: e.kind() + " " + e.Name, Kind: "state", Replaces: true, Patience: Patience}
 	switch e.State {
@@ -211,16 +216,36 @@ func job(e Event, user string) (script.Job, bool) {
 	return j, true
 }
 
-func spec(e Event, c vrrp.Command, user string, more ...string) script.Spec {
-	if c.User != "" {
-		user = c.User
+func spec(e Event, c vrrp.Command, set Settings, more ...string) script.Spec {
+	s := command(c, set, Longest)
+	s.Argv, s.Env = append(s.Argv, more...), environment(e)
+	return s
+}
+
+// command is how any of the configured commands is run.
+func command(c vrrp.Command, set Settings, timeout time.Duration) script.Spec {
+	s := script.Spec{Argv: slices.Clone(c.Argv), User: c.User, Secure: set.Secure, Timeout: c.Timeout, KeepChildren: true}
+	if s.User == "" {
+		s.User = set.User
 	}
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = Longest
+	if s.Timeout <= 0 {
+		s.Timeout = timeout
 	}
-	argv := append(append([]string(nil), c.Argv...), more...)
-	return script.Spec{Argv: argv, Env: environment(e), User: user, Timeout: timeout, KeepChildren: true}
+	return s
+}
+
+// startupTimeout is what startup_script and shutdown_script have if they don't say.
+const startupTimeout = 10 * time.Second
+
+// RunOnce runs startup_script or shutdown_script to its end. Without a command it returns the zero Result, which is OK.
+func RunOnce(ctx context.Context, c vrrp.Command, set Settings) script.Result {
+	if len(c.Argv) == 0 {
+		return script.Result{}
+	}
+	if set.User == "" {
+		set.User = script.DefaultUser()
+	}
+	return script.Run(ctx, command(c, set, startupTimeout))
 }
 
 func environment(e Event) []string {

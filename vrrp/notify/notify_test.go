@@ -37,7 +37,7 @@ func TestJobs(t *testing.T) {
 	} {
 		var got []string
 		e := Event{Group: tc.group, Name: "VI_1", Notifies: scripts, State: tc.state, From: "INIT", Priority: 90, Epoch: 7, Cause: "why"}
-		j, ok := job(e, "u")
+		j, ok := job(e, Settings{User: "u", Secure: true})
 		if ok != (len(tc.want) > 0) {
 			t.Errorf("%s: job %v", tc.state, ok)
 		}
@@ -55,7 +55,7 @@ func TestJobs(t *testing.T) {
 		for _, s := range j.Then {
 			got = append(got, strings.Join(s.Argv, " "))
 		}
-		if j.Spec.User != tc.user {
+		if j.Spec.User != tc.user || !j.Spec.Secure || !j.Spec.KeepChildren || j.Spec.Timeout != Longest {
 			t.Errorf("%s runs as %q", tc.state, j.Spec.User)
 		}
 		if !slices.Equal(got, tc.want) {

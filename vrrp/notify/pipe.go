@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/internal/script"
-	"github.com/reeve-lb/reeve/vrrp"
 )
 
 // A pipe's script that dies is started again, after a pause that grows while it goes on dying at once.
@@ -155,7 +153,7 @@ func (n *Notifier) Dropped() map[string]uint64 {
 
 // reader is the script of a pipe.
 type reader struct {
-	pipe vrrp.FIFO
+	spec script.Spec
 	end  context.CancelFunc
 	gone chan struct{}
 }
@@ -184,33 +182,31 @@ func (n *Notifier) runReaders(ctx context.Context) {
 
 func (n *Notifier) reconcile(life context.Context, all *sync.WaitGroup, running map[string]reader) {
 	n.mu.Lock()
-	user := n.set.User
-	want := map[string]vrrp.FIFO{}
+	set := n.set
+	want := map[string]script.Spec{}
 	for _, f := range n.set.Pipes {
 		if n.pipes[f.Path] == nil || len(f.Script.Argv) == 0 {
 			continue
 		}
-		if f.Script.User == "" {
-			f.Script.User = user
-		}
-		f.Script.Argv = append(slices.Clone(f.Script.Argv), f.Path)
-		want[f.Path] = f
+		s := command(f.Script, set, -1)
+		s.Argv, s.Timeout, s.KeepChildren = append(s.Argv, f.Path), -1, false
+		want[f.Path] = s
 	}
 	n.mu.Unlock()
 	ended := map[string]chan struct{}{}
 	for path, r := range running {
-		if f, ok := want[path]; !ok || !sameCommand(f.Script, r.pipe.Script) {
+		if s, ok := want[path]; !ok || !reflect.DeepEqual(s, r.spec) {
 			r.end()
 			ended[path] = r.gone
 			delete(running, path)
 		}
 	}
-	for path, f := range want {
+	for path, s := range want {
 		if _, ok := running[path]; ok {
 			continue
 		}
 		own, end := context.WithCancel(life)
-		r := reader{f, end, make(chan struct{})}
+		r := reader{s, end, make(chan struct{})}
 		running[path] = r
 		before := ended[path]
 		all.Go(func() {
@@ -219,28 +215,23 @@ func (n *Notifier) reconcile(life context.Context, all *sync.WaitGroup, running 
 			if before != nil {
 				<-before
 			}
-			n.keepRunning(own, f)
+			n.keepRunning(own, path, s)
 		})
 	}
 }
 
-func sameCommand(a, b vrrp.Command) bool {
-	a.Pos = b.Pos
-	return reflect.DeepEqual(a, b)
-}
-
 // keepRunning runs a pipe's script, again whenever it ends.
-func (n *Notifier) keepRunning(ctx context.Context, f vrrp.FIFO) {
+func (n *Notifier) keepRunning(ctx context.Context, path string, s script.Spec) {
 	pause := againFirst
 	for {
-		r := script.Run(ctx, script.Spec{Argv: f.Script.Argv, User: f.Script.User, Timeout: -1})
-		if ctx.Err() != nil || n.over(f.Path) {
+		r := script.Run(ctx, s)
+		if ctx.Err() != nil || n.over(path) {
 			return
 		}
 		if r.Duration > steady {
 			pause = againFirst
 		}
-		n.log.Warn("notify pipe's script ended, it is started again", "pipe", f.Path, "script", f.Script.Argv[0],
+		n.log.Warn("notify pipe's script ended, it is started again", "pipe", path, "script", s.Argv[0],
 			"result", r.String(), "in", pause, "output", string(r.Output))
 		t := time.NewTimer(pause)
 		select {

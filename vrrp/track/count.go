@@ -9,8 +9,10 @@ type ScriptState struct {
 	Note  string // how the last run ended, "exited with status 1"
 	// Skipped counts the starts that fell out because the run before was not through.
 	Skipped uint64
-	runs    int  // in a row that say otherwise than Up
-	late    bool // the last run sat out a start
+	// Disabled is why the script is not run and does not count, "" if it does.
+	Disabled string
+	runs     int  // in a row that say otherwise than Up
+	late     bool // the last run sat out a start
 }
 
 // Word is the state for people: ok, failed, unknown.

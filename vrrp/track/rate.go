@@ -140,6 +140,13 @@ func (r *rater) all(t trackers) {
 
 func (r *rater) script(c vrrp.Script, t vrrp.Track) {
 	s := r.now.Script(t.Name)
+	if s.Disabled != "" {
+		r.Weights = append(r.Weights, Weight{Cause: "track_script " + t.Name + r.of, State: "ignored", Note: s.Disabled})
+		return
+	}
+	if s.Skipped > 0 {
+		s.Note += fmt.Sprintf("; %d starts skipped, the script takes longer than its interval", s.Skipped)
+	}
 	weight, reverse := choose(c.Weight, c.Reverse, t)
 	r.upDown("track_script "+t.Name, "script "+t.Name, weight, reverse, verdict{s.Known, s.Up, s.Note})
 }

@@ -20,6 +20,7 @@ const (
 // runner is the one that a script has, however many instances track it.
 type runner struct {
 	script vrrp.Script
+	secure bool
 	end    context.CancelFunc
 	gone   chan struct{}
 }
@@ -45,10 +46,10 @@ func (t *Tracker) runScripts(ctx context.Context) {
 
 func (t *Tracker) reconcile(ctx context.Context, all *sync.WaitGroup, running map[string]runner, ending map[string]chan struct{}) {
 	t.mu.Lock()
-	wanted, order := t.wanted, t.order
+	wanted, order, secure := t.wanted, t.order, t.secure
 	t.mu.Unlock()
 	for name, r := range running {
-		if s, ok := wanted[name]; !ok || !same(s, r.script) {
+		if s, ok := wanted[name]; !ok || r.secure != secure || !same(s, r.script) {
 			r.end()
 			ending[name] = r.gone
 			delete(running, name)
@@ -56,12 +57,12 @@ func (t *Tracker) reconcile(ctx context.Context, all *sync.WaitGroup, running ma
 	}
 	started := time.Duration(0)
 	for _, name := range order {
-		if _, ok := running[name]; ok {
+		s, runs := wanted[name]
+		if _, ok := running[name]; ok || !runs {
 			continue
 		}
-		s := wanted[name]
 		life, end := context.WithCancel(ctx)
-		r := runner{s, end, make(chan struct{})}
+		r := runner{s, secure, end, make(chan struct{})}
 		running[name] = r
 		before, delay := ending[name], min(started*firstStep, firstSpread)
 		delete(ending, name)
@@ -72,7 +73,7 @@ func (t *Tracker) reconcile(ctx context.Context, all *sync.WaitGroup, running ma
 			if before != nil {
 				<-before // a script never runs twice at a time
 			}
-			t.watch(life, s, delay)
+			t.watch(life, s, secure, delay)
 		})
 	}
 }
@@ -82,21 +83,29 @@ func same(a, b vrrp.Script) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// watch starts the script every interval, the first time after delay. The second start comes after between half an interval
-// and a whole one, so that scripts which were begun together spread. A run that takes longer than its interval costs the
-// starts it sat out.
-func (t *Tracker) watch(ctx context.Context, s vrrp.Script, delay time.Duration) {
-	interval := s.Interval
-	if interval <= 0 {
-		interval = time.Second
+func intervalOf(s vrrp.Script) time.Duration {
+	if s.Interval <= 0 {
+		return time.Second
 	}
-	spec := script.Spec{Argv: s.Command, Shell: s.Shell, Timeout: s.Timeout, User: s.User}
+	return s.Interval
+}
+
+func runSpec(s vrrp.Script, secure bool) script.Spec {
+	spec := script.Spec{Argv: s.Command, Shell: s.Shell, Timeout: s.Timeout, User: s.User, Secure: secure}
 	if spec.Shell != "" {
 		spec.Argv = nil
 	}
 	if spec.Timeout <= 0 {
-		spec.Timeout = interval
+		spec.Timeout = intervalOf(s)
 	}
+	return spec
+}
+
+// watch starts the script every interval, the first time after delay. The second start comes after between half an interval
+// and a whole one, so that scripts which were begun together spread. A run that takes longer than its interval costs the
+// starts it sat out.
+func (t *Tracker) watch(ctx context.Context, s vrrp.Script, secure bool, delay time.Duration) {
+	interval, spec := intervalOf(s), runSpec(s, secure)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	var next time.Time

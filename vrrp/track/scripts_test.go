@@ -253,3 +253,42 @@ func await(t *testing.T, what string, cond func() bool) {
 		}
 	}
 }
+
+// TestScriptSecurity: with enable_script_security a script that root would run and anybody could change is not run, is no
+// cause of FAULT and adds nothing, and `vip why` says so; without it, or as an ordinary user, it runs.
+func TestScriptSecurity(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "prog")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	c := vrrp.Config{
+		Global:    vrrp.Global{EnableScriptSecurity: true},
+		Scripts:   []vrrp.Script{{Name: "chk", Command: []string{path}, Interval: time.Second}, {Name: "unused"}},
+		Instances: []vrrp.Instance{{Priority: 100, TrackScripts: []vrrp.Track{{Name: "chk"}}}},
+	}
+	tr := tracking(t, Options{}, Used(c))
+	if os.Geteuid() != 0 {
+		await(t, "result", func() bool { return tr.Script("chk").Up })
+		return
+	}
+	if s := tr.Script("chk"); s.Disabled == "" || tr.Script("unused") != (ScriptState{}) {
+		t.Errorf("%+v", s)
+	}
+	r := Rate(c.Instances[0], nil, NewKnown(c), struct {
+		*Tracker
+		fixedLinks
+	}{tr, fixedLinks{}})
+	if r.Pending || r.Fault != "" || r.Priority != 100 || r.Weights[0].State != "ignored" {
+		t.Errorf("%+v", r)
+	}
+	c.Global.EnableScriptSecurity = false
+	tr.Apply(Used(c))
+	await(t, "result", func() bool { return tr.Script("chk").Up })
+}
+
+type fixedLinks struct{}
+
+func (fixedLinks) Interface(string) error { return nil }

@@ -2,6 +2,7 @@ package track
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -29,7 +30,8 @@ type Wanted struct {
 	Scripts   []vrrp.Script
 	Processes []vrrp.Process
 	Files     []vrrp.File
-	User      string // script_user, user or user:group
+	User      string // script_user, user or user:group; "": script.DefaultUser
+	Secure    bool   // enable_script_security: what root would run and others could change is not run, and ignored
 }
 
 // Used is what of a configuration some instance or group tracks; the rest is not run.
@@ -50,7 +52,7 @@ func Used(c vrrp.Config) Wanted {
 		use(processes, g.TrackProcesses)
 		use(files, g.TrackFiles)
 	}
-	w := Wanted{User: c.Global.ScriptUser}
+	w := Wanted{User: c.Global.ScriptUser, Secure: c.Global.EnableScriptSecurity}
 	for _, s := range c.Scripts {
 		if scripts[s.Name] {
 			w.Scripts = append(w.Scripts, s)
@@ -78,7 +80,8 @@ type Tracker struct {
 
 	mu            sync.Mutex
 	wanted        map[string]vrrp.Script
-	order         []string
+	order         []string // wanted ones, and those that are not run
+	secure        bool
 	states        map[string]ScriptState
 	wantedProcess []vrrp.Process
 	processState  map[string]ProcessState
@@ -113,20 +116,36 @@ func New(o Options) *Tracker {
 
 // Apply says what is tracked from now on. What stays keeps its state, also when its settings are others.
 func (t *Tracker) Apply(w Wanted) {
+	w.Scripts = slices.Clone(w.Scripts)
+	if w.User == "" {
+		w.User = script.DefaultUser()
+	}
+	refused := map[string]error{}
+	for i, s := range w.Scripts {
+		if s.User == "" {
+			w.Scripts[i].User = w.User
+		}
+		if err := runSpec(w.Scripts[i], w.Secure).Vet(); errors.Is(err, script.ErrInsecure) {
+			refused[s.Name] = err
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wanted, t.order = map[string]vrrp.Script{}, nil
+	t.wanted, t.order, t.secure = map[string]vrrp.Script{}, nil, w.Secure
 	for _, s := range w.Scripts {
-		if s.User == "" {
-			s.User = w.User
+		if err := refused[s.Name]; err != nil {
+			t.o.Logger.Error("script is not run and not counted: enable_script_security", "script", s.Name, "error", err)
+			t.states[s.Name] = ScriptState{Disabled: err.Error()}
+			t.order = append(t.order, s.Name)
+			continue
 		}
 		t.wanted[s.Name] = s
 		t.order = append(t.order, s.Name)
-		if _, ok := t.states[s.Name]; !ok {
+		if old, ok := t.states[s.Name]; !ok || old.Disabled != "" {
 			t.states[s.Name] = initial(s)
 		}
 	}
-	maps.DeleteFunc(t.states, func(name string, _ ScriptState) bool { _, ok := t.wanted[name]; return !ok })
+	maps.DeleteFunc(t.states, func(name string, _ ScriptState) bool { return !slices.Contains(t.order, name) })
 	t.wantedProcess, t.wantedFiles = slices.Clone(w.Processes), slices.Clone(w.Files)
 	for _, c := range []chan struct{}{t.wake, t.processes, t.files} {
 		select {
