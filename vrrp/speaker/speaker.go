@@ -182,6 +182,9 @@ func (s *Speaker) decided(v vrrp.Verdict) {
 // changed hands on what happened to links and addresses. An address of ours that somebody took off comes first.
 func (s *Speaker) changed(e vip.Event) {
 	switch {
+	case e.Kind == vip.DuplicateAddress: // told once a minute of each
+		s.log.Error("("+e.Instance+") another host on the segment claims an address of ours", "address", e.Prefix, "interface", e.Dev,
+			"our_mac", e.OurMAC, "their_mac", e.TheirMAC)
 	case e.Instance != "" && e.Kind == vip.AddressGone:
 		if i := s.find(e.Instance); i != nil {
 			i.post(func() {

@@ -52,10 +52,16 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 		m.conn.reset()
 		return fmt.Errorf("addresses of %s: %w", g.Instance, ErrExpired)
 	}
+	m.announcer.hold(g.Instance, until)
+	fresh := false
 	for _, p := range asked {
 		if p.dev != "" {
+			fresh = fresh || m.held[p] != g.Instance
 			m.held[p] = g.Instance
 		}
+	}
+	if fresh && m.heldChanged != nil {
+		m.heldChanged()
 	}
 	errs = append(errs, m.send(asked))
 	m.follow(g)
@@ -141,11 +147,16 @@ func (m *Manager) take(g Group) ([]netip.Prefix, error) {
 
 // off is take with m.mu held.
 func (m *Manager) off(g Group) ([]netip.Prefix, error) {
+	m.announcer.cancel(g.Instance)
 	delete(m.extended, g.Instance)
 	delete(m.faults, g.Instance)
 	places := g.places()
+	before := len(m.held)
 	for _, p := range places {
 		delete(m.held, p)
+	}
+	if len(m.held) != before && m.heldChanged != nil {
+		m.heldChanged()
 	}
 	if err := m.open(); err != nil {
 		return nil, err

@@ -52,7 +52,10 @@ type Manager struct {
 	setup     Setup
 	settings  []changed // of the kernel, by us
 	recovered bool      // Prepare looked for what a former life left
-	senders   map[string]*sender
+	announcer *announcer
+	damper    damper
+
+	heldChanged func() // m.held is another; nil: nobody asks
 }
 
 // place is an address on an interface.
@@ -73,14 +76,14 @@ func New(o Options) *Manager {
 		o.Logger = hclog.NewNullLogger()
 	}
 	return &Manager{
-		o:        o,
-		log:      o.Logger,
-		events:   make(chan Event, eventBound),
-		held:     map[place]string{},
-		extended: map[string]extension{},
-		faults:   map[string][]error{},
-		fw:       newFirewall(""),
-		senders:  map[string]*sender{},
+		o:         o,
+		log:       o.Logger,
+		events:    make(chan Event, eventBound),
+		held:      map[place]string{},
+		extended:  map[string]extension{},
+		faults:    map[string][]error{},
+		fw:        newFirewall(""),
+		announcer: newAnnouncer(o.Logger),
 	}
 }
 
@@ -109,11 +112,7 @@ func (m *Manager) Close() error {
 		errs = append(errs, m.conn.close())
 		m.conn = nil
 	}
-	for dev, s := range m.senders {
-		errs = append(errs, s.close())
-		delete(m.senders, dev)
-	}
-	return errors.Join(append(errs, m.fw.close())...)
+	return errors.Join(append(errs, m.fw.close(), m.announcer.close())...)
 }
 
 // Faults are the routes, rules and filters of an instance that could not be put on when its addresses were. They keep no
@@ -124,14 +123,18 @@ func (m *Manager) Faults(instance string) []error {
 	return slices.Clone(m.faults[instance])
 }
 
-// Link tells what an interface is like now; an unknown one is a *LinkError with ErrNoInterface.
+// Link tells what an interface is like now, or, with interface_up_down_delays, as Watch told it last; an unknown one is a *LinkError with ErrNoInterface.
 func (m *Manager) Link(dev string) (Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.open(); err != nil {
 		return Link{}, err
 	}
-	return m.conn.link(dev)
+	l, err := m.conn.link(dev)
+	if err == nil {
+		m.damper.view(&l)
+	}
+	return l, err
 }
 
 // Add puts all of the group's addresses on; those that are there already get their lifetime anew. It does nothing and
@@ -185,6 +188,15 @@ func (g Group) places() []place {
 		ps[i] = place{g.dev(a), a.Prefix}
 	}
 	return ps
+}
+
+// On is where the addresses are when they are on: what the guard has to know.
+func (g Group) On() []On {
+	out := make([]On, len(g.Addresses))
+	for i, a := range g.Addresses {
+		out[i] = On{g.dev(a), a.Prefix}
+	}
+	return out
 }
 
 // Remove takes the group's rules, routes and addresses off; one that is not there, or whose interface is gone, counts as

@@ -46,7 +46,10 @@ func Plans(c vrrp.Config) ([]Plan, source.Problems) {
 
 // NewSetup is what all the plans and the static part of the configuration want of the machine: an argument of Prepare.
 func NewSetup(c vrrp.Config, plans []Plan) Setup {
-	s := Setup{Table: c.Global.Nftables, Static: staticWithPriorities(c)}
+	s := Setup{
+		Table: c.Global.Nftables, Static: staticWithPriorities(c), Delays: c.Global.InterfaceDelays,
+		Pacing: Pacing{GarpInterval: c.Global.GarpInterval, GnaInterval: c.Global.GnaInterval, Groups: c.GarpGroups},
+	}
 	for i, a := range s.Static.Addresses {
 		if a.Dev == "" {
 			s.Static.Addresses[i].Dev = cmp.Or(c.Global.DefaultInterface, "eth0") // keepalived's default

@@ -19,6 +19,8 @@ type Setup struct {
 	Static  vrrp.Static // addresses name their Dev, rules have a priority
 	Groups  []Group     // what instances will put on
 	Table   string      // of nftables; "": keepalived
+	Pacing  Pacing
+	Delays  []vrrp.InterfaceDelay // interface_up_down_delays; one without an Interface is every other's
 }
 
 // Prepare makes the machine what s wants, and what an earlier Prepare wanted and s does not as it was: virtual MACs, kernel
@@ -40,6 +42,8 @@ func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 		found, err = m.recover(s.Groups)
 		errs = append(errs, err)
 	}
+	m.announcer.pace(s.Pacing)
+	m.damper.set(s.Delays)
 	s.Table = cmp.Or(s.Table, defaultTable)
 	if m.fw.name != s.Table {
 		errs = append(errs, m.renameTable(s.Table))
@@ -381,7 +385,6 @@ func (m *Manager) journal(old, s Setup, settings []changed) *journal {
 }
 
 func sameRule(a, b vrrp.Rule) bool {
-	a.Words, b.Words, a.Pos, b.Pos = nil, nil, b.Pos, b.Pos
 	return a.From == b.From && a.To == b.To && a.Table == b.Table && a.Priority == b.Priority && a.Fwmark == b.Fwmark &&
 		a.IIF == b.IIF && a.OIF == b.OIF && a.Type == b.Type
 }

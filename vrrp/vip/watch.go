@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
 )
 
 // eventBound is how many events may wait for the reader of Watch. Beyond it the kernel's socket buffer fills, overflows
@@ -26,14 +31,17 @@ const (
 	// AddressGone: an address went off. With an Instance it was to stay on: somebody else, the guard or its lifetime
 	// took it off.
 	AddressGone
+	// DuplicateAddress: another MAC address on the segment claims an address that is on here, by ARP or neighbour discovery.
+	// It is told once a minute of each.
+	DuplicateAddress
 )
 
 // String implements fmt.Stringer.
 func (k EventKind) String() string {
-	if k < LinkChanged || k > AddressGone {
+	if k < LinkChanged || k > DuplicateAddress {
 		return "unknown"
 	}
-	return [...]string{"link changed", "link gone", "address added", "address gone"}[k-1]
+	return [...]string{"link changed", "link gone", "address added", "address gone", "duplicate address"}[k-1]
 }
 
 // Event is one change on the machine. At the start of Run there is one for each link and address that is there.
@@ -43,14 +51,17 @@ type Event struct {
 	Index    int
 	Up       bool         // LinkChanged
 	Carrier  bool         // LinkChanged
-	Prefix   netip.Prefix // AddressAdded, AddressGone
-	Instance string       // AddressAdded, AddressGone: the group that has the address on by Add; "" for none
+	Prefix   netip.Prefix // AddressAdded, AddressGone, DuplicateAddress
+	Instance string       // of these: the group that has the address on by Add; "" for none
+	OurMAC   string       // DuplicateAddress
+	TheirMAC string       // DuplicateAddress
 }
 
 // Watch returns the one channel of events; it is closed when Run ends.
 func (m *Manager) Watch() <-chan Event { return m.events }
 
-// Run watches links and addresses until ctx ends, then closes the channel of Watch and returns nil. It can run once.
+// Run watches links and addresses, and sends the announcements that were paced, until ctx ends; then it closes the channel
+// of Watch and returns nil. It can run once.
 func (m *Manager) Run(ctx context.Context) error {
 	defer close(m.events)
 	w, err := openWatcher()
@@ -60,6 +71,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer w.close()
 	stop := context.AfterFunc(ctx, w.wake)
 	defer stop()
+	life, end := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	helpers.Go(func() { m.announcer.run(life) })
+	defer func() { end(); helpers.Wait() }()
 	emit := func(e Event) bool {
 		if e.Kind == AddressAdded || e.Kind == AddressGone {
 			e.Instance = m.holder(place{e.Dev, e.Prefix})
@@ -67,15 +82,45 @@ func (m *Manager) Run(ctx context.Context) error {
 		select {
 		case m.events <- e:
 			return true
-		case <-ctx.Done():
+		case <-life.Done():
 			return false
 		}
 	}
-	err = w.run(ctx, emit)
+	w.tick = func() time.Duration {
+		late, next := m.damper.due(boottime.Now())
+		for _, e := range late {
+			if !emit(e) {
+				break
+			}
+		}
+		return next
+	}
+	helpers.Go(func() {
+		defer end()
+		err = w.run(ctx, func(e Event) bool { return !m.damper.event(e, boottime.Now()) || emit(e) })
+	})
+	// The witness makes its sockets as it goes, and here is the thread that the caller may have put into a network namespace.
+	newWitness(m).run(life, emit)
+	<-life.Done()
+	helpers.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("watch interfaces: %w", err)
+}
+
+// places is what is on by Add, with whose it is.
+func (m *Manager) places() map[place]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.held)
+}
+
+// onHeld has f called when places changes.
+func (m *Manager) onHeld(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heldChanged = f
 }
 
 func (m *Manager) holder(p place) string {
@@ -88,6 +133,7 @@ func (m *Manager) holder(p place) string {
 type watcher struct {
 	events, dumps *conn
 	stop          int
+	tick          func() time.Duration // what time alone brings; tells when to be called again, negative: no need
 }
 
 func openWatcher() (*watcher, error) {
@@ -106,7 +152,7 @@ func openWatcher() (*watcher, error) {
 		dumps.close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	return &watcher{events, dumps, stop}, nil
+	return &watcher{events: events, dumps: dumps, stop: stop}, nil
 }
 
 func (w *watcher) close() {
@@ -125,7 +171,11 @@ func (w *watcher) run(ctx context.Context, emit func(Event) bool) error {
 	}
 	fds := []unix.PollFd{{Fd: int32(w.events.fd), Events: unix.POLLIN}, {Fd: int32(w.stop), Events: unix.POLLIN}}
 	for ctx.Err() == nil {
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+		timeout := -1
+		if next := w.tick(); next >= 0 {
+			timeout = int(next/time.Millisecond) + 1
+		}
+		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
 			return fmt.Errorf("poll: %w", err)
 		}
 		if fds[0].Revents == 0 {
