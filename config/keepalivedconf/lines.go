@@ -71,7 +71,15 @@ func (x *expander) physical(t text) {
 		}
 		return
 	}
+	x.enough(t)
 	x.line(t, 0)
+}
+
+// enough ends the reading when nothing seems to be right.
+func (x *expander) enough(at text) {
+	if len(*x.ps) > maxProblems {
+		x.bomb(at.pos(0), "too many mistakes")
+	}
 }
 
 // strip takes off blanks around the line and the comment: ! or #, outside "..." and with no backslash before it. That
@@ -170,6 +178,7 @@ func (x *expander) several(lines []text, nesting int) {
 func (x *expander) made(at, t text) bool {
 	x.lines++
 	x.bytes += len(t.s)
+	x.enough(at)
 	if x.lines > maxLines || x.bytes > maxBytes {
 		x.bomb(at.pos(0), "variables, repetitions and included files make more than %d lines or %d MiB", maxLines, maxBytes>>20)
 	}
