@@ -168,7 +168,7 @@ func render(msg string, args []any, detail bool) []string {
 		return []string{oneLine(msg)}
 	case strings.HasPrefix(msg, "(") && strings.Contains(msg, ") Entering ") && strings.HasSuffix(msg, " STATE"):
 		name, _, _ := strings.Cut(msg, ")")
-		if strings.HasPrefix(pairs, " from=INIT ") {
+		if strings.HasPrefix(pairs, " from=INIT ") && strings.HasSuffix(msg, " BACKUP STATE") {
 			msg += " (init)"
 		}
 		if !detail {

@@ -217,7 +217,7 @@ func (s Snapshot) timing(p *page, in vrrp.Instance, st Instance, e effective) {
 		p.key("Advert interval", fmt.Sprintf("%d sec", seconds(e.advert)))
 	}
 	p.key("Accept", able(e.accept))
-	p.key("Preempt", able(!in.NoPreempt))
+	p.key("Preempt", able(!e.noPreempt))
 	if in.PreemptDelay > 0 {
 		p.key("Preempt delay", fmt.Sprintf("%g secs", in.PreemptDelay.Seconds()))
 	}

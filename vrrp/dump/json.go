@@ -110,7 +110,7 @@ func (s Snapshot) data(in vrrp.Instance, st Instance) entryData {
 		LowerNoAdvert: bit(e.lowerNoAdvert), HigherSend: bit(e.higherSend),
 		VRID: in.VirtualRouterID, BasePriority: in.Priority, Priority: st.Priority, VIPSet: st.AddressesOn, Promote: in.Promote,
 		AdvertInt: e.advert.Seconds(), MasterAdvertInt: e.advert.Seconds(), Accept: bit(e.accept),
-		NoPreempt: in.NoPreempt, PreemptDelay: seconds(in.PreemptDelay), State: st.State, Want: st.Want, Version: e.version,
+		NoPreempt: e.noPreempt, PreemptDelay: seconds(in.PreemptDelay), State: st.State, Want: st.Want, Version: e.version,
 		SMTPAlert: e.smtp, NotifyDeleted: in.Notifies.SayDeleted || len(in.Notifies.Deleted.Argv) > 0,
 		ScriptBackup: command(in.Notifies.Backup.Argv), ScriptMaster: command(in.Notifies.Master.Argv),
 		ScriptFault: command(in.Notifies.Fault.Argv), ScriptStop: command(in.Notifies.Stop.Argv),

@@ -11,6 +11,7 @@ type effective struct {
 	strict, skipCheck, accept      bool
 	lowerNoAdvert, higherSend      bool
 	smtp, priorityChanges          bool
+	noPreempt                      bool
 	garpDelay, refresh, lowerDelay time.Duration
 	repeat, refreshRepeat          int
 	lowerRepeat, version, down     int
@@ -32,8 +33,8 @@ func settle(in vrrp.Instance, g vrrp.Global) effective {
 		version:         in.Version, down: in.DownTimer, advert: in.AdvertInt, dev: in.Interface,
 	}
 	e.smtp = or(in.SMTPAlert, or(g.Mail.AlertVRRP, or(g.Mail.Alert, false)))
-	e.lowerDelay = or(in.Garp.LowerPrioDelay, or(g.GarpLowerPrioDelay, e.garpDelay))
-	e.lowerRepeat = or(in.Garp.LowerPrioRepeat, or(g.GarpLowerPrioRepeat, e.repeat))
+	e.lowerDelay = or(in.Garp.LowerPrioDelay, or(g.GarpLowerPrioDelay, g.GarpMasterDelay))
+	e.lowerRepeat = or(in.Garp.LowerPrioRepeat, or(g.GarpLowerPrioRepeat, g.GarpMasterRepeat))
 	if e.version == 0 {
 		e.version = max(g.Version, 2)
 	}
@@ -43,6 +44,7 @@ func settle(in vrrp.Instance, g vrrp.Global) effective {
 	if e.advert == 0 {
 		e.advert = time.Second
 	}
+	e.noPreempt = in.NoPreempt && in.Priority != 255 && in.State != "MASTER"
 	e.accept = or(in.Accept, !e.strict) || in.Priority == 255
 	if e.strict {
 		e.lowerNoAdvert, e.higherSend, e.lowerDelay, e.lowerRepeat = true, false, 0, 0
