@@ -13,8 +13,12 @@ import (
 const (
 	MaxKeys    = 4096 // keys with a job at one time
 	MaxPending = 8    // jobs waiting for one key
-	MaxRunning = 64   // scripts at one time: a node that takes over hundreds of instances does not fork hundreds at once
+	MaxRunning = 64   // scripts at one time, see slotTime
 )
+
+// slotTime is how long a script counts as one of MaxRunning: a node that takes over hundreds of instances does not fork
+// hundreds at once, and scripts that run for long do not keep others from being started.
+const slotTime = time.Second
 
 // ErrFull is a Submit beyond MaxKeys or MaxPending.
 var ErrFull = errors.New("too many scripts waiting")
@@ -46,6 +50,7 @@ type Queue struct {
 	wake  chan struct{}
 	idle  chan struct{} // closed and replaced whenever the last lane ends
 	slots chan struct{} // of MaxRunning
+	slot  time.Duration // slotTime
 	wg    sync.WaitGroup
 }
 
@@ -64,6 +69,7 @@ var ErrSuperseded = errors.New("superseded by a later script")
 func NewQueue() *Queue {
 	return &Queue{
 		lanes: map[string]*lane{}, wake: make(chan struct{}, 1), idle: make(chan struct{}), slots: make(chan struct{}, MaxRunning),
+		slot: slotTime,
 	}
 }
 
@@ -164,8 +170,11 @@ func (q *Queue) run(life context.Context, j Job, spec Spec) {
 	case <-life.Done():
 		return
 	}
+	free := sync.OnceFunc(func() { <-q.slots })
+	early := time.AfterFunc(q.slot, free)
 	r := Run(life, spec)
-	<-q.slots
+	early.Stop()
+	free()
 	if j.Done != nil {
 		j.Done(spec, r)
 	}

@@ -14,7 +14,13 @@ import (
 // running starts a queue that ends with the test.
 func running(t *testing.T) *Queue {
 	t.Helper()
+	return runningWith(t, slotTime)
+}
+
+func runningWith(t *testing.T, slot time.Duration) *Queue {
+	t.Helper()
 	q := NewQueue()
+	q.slot = slot
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }()
@@ -228,7 +234,7 @@ func TestQueueForget(t *testing.T) {
 
 // However many keys there are, no more than MaxRunning scripts run at one time, and all of them run.
 func TestQueueRunsNotTooManyAtOnce(t *testing.T) {
-	q := running(t)
+	q := runningWith(t, time.Hour)
 	dir := t.TempDir()
 	gate := filepath.Join(dir, "gate")
 	for i := range MaxRunning + 20 {
@@ -259,4 +265,26 @@ func TestNoTimeout(t *testing.T) {
 	if r := Run(ctx, Spec{Shell: "sleep 1000", Timeout: -1}); r.TimedOut || !errors.Is(r.Err, context.DeadlineExceeded) {
 		t.Errorf("%v", r)
 	}
+}
+
+// Scripts that run for long don't keep the others from being started.
+func TestQueueLongRunnersGiveWay(t *testing.T) {
+	q := runningWith(t, 10*time.Millisecond)
+	gate := filepath.Join(t.TempDir(), "gate")
+	for i := range MaxRunning {
+		if err := q.Submit(Job{Key: fmt.Sprint(i), Spec: sh("while ! [ -e " + gate + " ]; do sleep 0.1; done")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ran := make(chan Result, 1)
+	if err := q.Submit(Job{Key: "one more", Spec: sh("true"), Done: func(_ Spec, r Result) { ran <- r }}); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-ran; !r.OK() {
+		t.Errorf("%v", r)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle(t, q)
 }
