@@ -169,6 +169,10 @@ func (d *decoder) authentication(in *vrrp.Instance, n tree.Node) {
 // peers reads ADDRESS [min_ttl N] [max_ttl N], one a line.
 func (d *decoder) peers(n tree.Node) []vrrp.Peer {
 	var out []vrrp.Peer
+	if len(n.Kids) == 0 {
+		d.warnf(n.Pos, "", "without a peer, adverts go by multicast")
+		d.ps.As(source.ClassTolerated)
+	}
 	for _, line := range n.Kids {
 		p := vrrp.Peer{MaxTTL: 255, Pos: line.Pos}
 		var err error

@@ -13,14 +13,16 @@ import (
 // fuzz reads arbitrary bytes as a file of one format: no panic, an answer in time, every problem at a place that exists,
 // and what was understood is printed and compared without complaint.
 func fuzz(f *testing.F, name string) {
-	_ = filepath.WalkDir("testdata", func(path string, e os.DirEntry, err error) error {
+	add := func(path string, e os.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == filepath.Ext(name) {
 			if b, err := os.ReadFile(path); err == nil {
 				f.Add(b)
 			}
 		}
 		return err
-	})
+	}
+	_ = filepath.WalkDir("testdata", add)
+	_ = filepath.WalkDir("keepalivedconf/corpus/testdata", add)
 	f.Fuzz(func(t *testing.T, content []byte) {
 		begin := time.Now()
 		d, _, ps := Load([]File{{Name: name, Content: content}})

@@ -48,6 +48,9 @@ func (v *validator) once(kind string, n int, of func(int) (string, source.Pos)) 
 		name, at := of(i)
 		if first, ok := seen[name]; ok {
 			v.ps.Errorf(at, "", "%s '%s' was already defined at %s", kind, name, first)
+			if slices.Contains([]string{"vrrp_script", "vrrp_track_process", "track_file"}, kind) {
+				v.ps.As(source.ClassSilent) // keepalived does not notice
+			}
 			continue
 		}
 		seen[name] = at
@@ -81,9 +84,35 @@ func (v *validator) tracks(scripts, processes, files []vrrp.Track) {
 }
 
 func (v *validator) known(kind string, tracks []vrrp.Track, known []string) {
-	for _, t := range tracks {
+	for i, t := range tracks {
+		v.again(slices.ContainsFunc(tracks[:i], func(o vrrp.Track) bool { return o.Name == t.Name }), t.Name, t.Pos)
 		if !slices.Contains(known, t.Name) {
 			v.ps.Errorf(t.Pos, meant(t.Name, known), "there is no %s '%s'", kind, t.Name)
+		}
+	}
+}
+
+// again warns of what a list has twice: the first counts.
+func (v *validator) again(twice bool, name string, at source.Pos) {
+	if twice {
+		v.ps.Warnf(at, "", "'%s' is in this list already", name)
+		v.ps.As(source.ClassTolerated)
+	}
+}
+
+// interfaces: what a group tracks its members need not.
+func (v *validator) interfaces(g *vrrp.SyncGroup) {
+	for i := range v.doc.VRRP.Instances {
+		in := &v.doc.VRRP.Instances[i]
+		if !slices.Contains(g.Members, in.Name) {
+			continue
+		}
+		for _, t := range g.TrackInterfaces {
+			same := func(o vrrp.TrackInterface) bool { return o.Name == t.Name }
+			if t.Name == in.Interface || slices.ContainsFunc(in.TrackInterfaces, same) {
+				v.ps.Warnf(t.Pos, "its own interface is watched in any case", "vrrp_instance '%s' of vrrp_sync_group '%s' tracks '%s' itself", in.Name, g.Name, t.Name)
+				v.ps.As(source.ClassTolerated)
+			}
 		}
 	}
 }
@@ -96,6 +125,7 @@ func (v *validator) syncGroups() {
 	for _, i := range v.once("vrrp_sync_group", len(c.SyncGroups), func(i int) (string, source.Pos) { return c.SyncGroups[i].Name, c.SyncGroups[i].Pos }) {
 		g := &c.SyncGroups[i]
 		v.tracks(g.TrackScripts, g.TrackProcesses, g.TrackFiles)
+		v.interfaces(g)
 		for _, m := range g.Members {
 			first, taken := owner[m]
 			switch {
@@ -183,6 +213,21 @@ func (v *validator) static() {
 	}
 }
 
+// alertPlace is the first place that asks for mail.
+func (v *validator) alertPlace() source.Pos {
+	for _, in := range v.doc.VRRP.Instances {
+		if in.SMTPAlert != nil && *in.SMTPAlert {
+			return in.Pos
+		}
+	}
+	for _, g := range v.doc.VRRP.SyncGroups {
+		if g.SMTPAlert != nil && *g.SMTPAlert {
+			return g.Pos
+		}
+	}
+	return v.doc.VRRP.Global.Pos
+}
+
 // alerts: where transitions are told is there as a whole.
 func (v *validator) alerts() {
 	g := &v.doc.VRRP.Global
@@ -191,7 +236,7 @@ func (v *validator) alerts() {
 		slices.ContainsFunc(c.Instances, func(in vrrp.Instance) bool { return in.SMTPAlert != nil && *in.SMTPAlert }) ||
 		slices.ContainsFunc(c.SyncGroups, func(s vrrp.SyncGroup) bool { return s.SMTPAlert != nil && *s.SMTPAlert })
 	if wanted && (g.Mail.Server == "" || len(g.Mail.To) == 0) {
-		v.ps.Warnf(g.Pos, "write smtp_server HOST and notification_email { ... }", "smtp_alert is set, but no mail is sent without a server and recipients")
+		v.ps.Warnf(v.alertPlace(), "write smtp_server HOST and notification_email { ... }", "smtp_alert is set, but no mail is sent without a server and recipients")
 	}
 	if g.SNMP.EnableTraps && g.SNMP.TrapSink == "" {
 		v.ps.Warnf(g.Pos, `write snmp { trap_sink = "HOST" } in an .hcl file`, "enable_traps is set, but no trap is sent without a trap_sink")

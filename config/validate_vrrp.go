@@ -76,7 +76,8 @@ func (v *validator) instance(in *vrrp.Instance) {
 		v.ps.Warnf(at("vmac_xmit_base"), "write use_vmac", "vmac_xmit_base has no effect without use_vmac in vrrp_instance '%s'", in.Name)
 		v.ps.As(source.ClassTolerated)
 	}
-	for _, t := range in.TrackInterfaces {
+	for i, t := range in.TrackInterfaces {
+		v.again(slices.ContainsFunc(in.TrackInterfaces[:i], func(o vrrp.TrackInterface) bool { return o.Name == t.Name }), t.Name, t.Pos)
 		if t.Name == in.Interface {
 			v.ps.Warnf(t.Pos, "leave it out", "'%s' is the own interface of vrrp_instance '%s', which is tracked in any case", t.Name, in.Name)
 			v.ps.As(source.ClassTolerated)
