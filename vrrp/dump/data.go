@@ -393,7 +393,7 @@ func (s Snapshot) scripts(p *page) {
 		p.key("Rise", c.Rise)
 		p.key("Fall", c.Fall)
 		initial := "unknown"
-		if c.InitFail {
+		if c.InitFail && !st.Known {
 			initial = "failed"
 		}
 		p.key("Init state", initial)
