@@ -170,7 +170,7 @@ func (d *decoder) authentication(in *vrrp.Instance, n tree.Node) {
 func (d *decoder) peers(n tree.Node) []vrrp.Peer {
 	var out []vrrp.Peer
 	if len(n.Kids) == 0 {
-		d.warnf(n.Pos, "", "without a peer, adverts go by multicast")
+		d.warnf(n.Pos, "ADDRESS [min_ttl N] [max_ttl N]", "without a peer, adverts go by multicast")
 		d.ps.As(source.ClassTolerated)
 	}
 	for _, line := range n.Kids {

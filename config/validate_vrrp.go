@@ -123,6 +123,10 @@ func (v *validator) unicast(in *vrrp.Instance, at func(string) source.Pos) {
 			v.ps.Warnf(at("unicast_ttl"), "write unicast_peer { ... }", "unicast_ttl has no effect in vrrp_instance '%s', which has no unicast_peer", in.Name)
 			v.ps.As(source.ClassTolerated)
 		}
+		if src, ok := v.places[brokenKey("vrrp_instance", in.Name, "unicast_src_ip")]; ok {
+			v.ps.Warnf(src, "write unicast_peer { ... }, or mcast_src_ip", "adverts go by multicast: vrrp_instance '%s' has a unicast_src_ip, but no unicast_peer", in.Name)
+			v.ps.As(source.ClassTolerated)
+		}
 		return
 	}
 	if in.McastDstIP.IsValid() {
