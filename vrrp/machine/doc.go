@@ -1,5 +1,6 @@
-// Package machine is the VRRP state machine of one instance (RFC 3768 section 6.4) as a pure function: a Machine, an
-// Event and the time give the next Machine and the Actions to take, in order. It knows no socket, no clock, no log.
+// Package machine is the VRRP state machine of one instance (RFC 3768 and RFC 9568, section 6.4) as a pure function: a
+// Machine, an Event and the time give the next Machine and the Actions to take, in order. It knows no socket, no clock, no
+// log.
 //
 // It holds two sets of rules. Plain VRRP, with the words of RFC 3768 and keepalived's additions (nopreempt,
 // preempt_delay, FAULT): election by adverts. And the cluster's: MASTER only by a lease, as long as the lease lasts,
@@ -15,5 +16,9 @@
 //     machine that was frozen never speaks before it has let go.
 //   - A lease that ran out is given back by Released once the addresses are off. Adverts of priority 0 are for hand-overs
 //     by will; a lapse is silent.
+//   - A member of a sync group decides nothing about MASTER itself: it tells its Group what it wants (TellGroup) and does
+//     what the group says (GroupSays), or what its verdicts say. Group is a pure core of its own, under the same rules.
+//   - In version 3 the timers of BACKUP go by the master's interval, as the protocol wants it: who bears a worse and
+//     quicker master learns its interval too.
 //   - What an attacker on the segment can trigger (answers to adverts) is bounded by AnswerInterval.
 package machine

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reeve-lb/reeve/vrrp"
 )
@@ -226,6 +227,49 @@ func TestMember(t *testing.T) {
 	r.feed(Faults{})
 	if r.m.State() != Backup {
 		t.Errorf("%v after all faults are gone", r.m.State())
+	}
+}
+
+// TestGroupWithoutQuorum: members of a cluster's group fall back to plain VRRP together, and a wish of that time is void when
+// the quorum is back.
+func TestGroupWithoutQuorum(t *testing.T) {
+	r := newRig(t, 100, func(c *Config) { c.Group, c.Cluster, c.OnQuorumLoss = "G", true, vrrp.QuorumLossVRRP })
+	r.feed(Start{})
+	r.want(Backup, "-> BACKUP, notify BACKUP, tell BACKUP wants BACKUP")
+	r.feed(GroupSays{To: Master})
+	r.want(Backup, "") // only a lease makes MASTER
+	r.noQuorum(2)
+	r.feed(Fired{MasterDown})
+	r.want(Backup, "tell BACKUP wants MASTER")
+	r.verdict(vrrp.Quorum, 0)
+	r.want(Backup, "tell BACKUP wants BACKUP")
+
+	w := newWorld(1)
+	n := w.node(2, true, 100, Config{Cluster: true, OnQuorumLoss: vrrp.QuorumLossVRRP, AdvertInt: time.Second, GarpMasterRepeat: 1})
+	all := func(v vrrp.Verdict) { n.each(func() Event { return Decided{v} }) }
+	lease := func(k vrrp.VerdictKind, epoch uint64) {
+		v := vrrp.Verdict{Instance: "G", Kind: k, Epoch: epoch, Expiry: w.now.Add(ttl)}
+		n.later(0, func() { n.step(GroupDecided{v}) })
+	}
+	all(vrrp.Verdict{Kind: vrrp.NoQuorum, Voters: 2})
+	if w.run(4*time.Second, nil); n.owns() != "VI_1 VI_2" || !n.stands.Holding {
+		t.Fatal("no fallback", w.picture())
+	}
+	all(vrrp.Verdict{Kind: vrrp.Quorum, Voters: 2})
+	lease(vrrp.Granted, 3)
+	w.run(ttl-10*ms, nil)
+	lease(vrrp.Extended, 3)
+	if w.run(50*ms, nil); n.owns() != "VI_1 VI_2" || n.group.Lease() != 3 {
+		t.Error("the lease does not take over from plain VRRP", w.picture())
+	}
+	if w.run(2*ttl, nil); n.owns() != "" || n.released != 3 {
+		t.Error("the lease ran out", n.released, w.picture())
+	}
+	all(vrrp.Verdict{Kind: vrrp.NoQuorum, Voters: 2})
+	w.run(4*time.Second, nil)
+	all(vrrp.Verdict{Kind: vrrp.Quorum, Voters: 2})
+	if w.run(2*ttl, nil); n.owns() != "" || n.group.State() != Backup {
+		t.Error("the group keeps its addresses without a lease", w.picture())
 	}
 }
 
