@@ -48,15 +48,16 @@ func ReadFiles(args []string) ([]File, source.Problems) {
 				continue
 			}
 			f.Node = node
-			f.gather()
+			f.Gather()
 			files = append(files, f)
 		}
 	}
 	return files, ps
 }
 
-// gather reads what a keepalived.conf includes.
-func (f *File) gather() {
+// Gather reads from the disk what a keepalived.conf includes, for whichever config id, into Included. ReadFiles does it;
+// it is for those who make a File themselves.
+func (f *File) Gather() {
 	if as := f.format(); as == "keepalived" || as == "" {
 		f.Dir, _ = os.Getwd() // empty: ${_PWD} is relative then
 		if keepalivedconf.Includes(f.Content) {
