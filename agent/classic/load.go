@@ -32,7 +32,9 @@ func read(o Options) ([]config.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w '%s': %w", errMissing, o.File, err)
 	}
-	return []config.File{{Name: o.File, Content: content, Format: "keepalived"}}, nil
+	main := config.File{Name: o.File, Content: content, Format: "keepalived"}
+	main.Gather()
+	return []config.File{main}, nil
 }
 
 // load reads a keepalived.conf as keepalived would: what it complains of and lives with are warnings, what it does not
