@@ -52,6 +52,8 @@ var arrows = []struct {
 	{from: "vrrp/machine", to: "net", because: "pure core"},
 	{from: "vrrp/machine", to: "os", because: "pure core", direct: true},
 	{from: "vrrp/machine", to: "log", because: "pure core", direct: true},
+	{from: "config/lint", to: "net", because: "pure core: what a machine knows is an argument", direct: true},
+	{from: "config/lint", to: "os", because: "pure core: what a machine knows is an argument", direct: true},
 	{from: "cluster/fsm", to: "net", because: "pure core", direct: true},
 	{from: "cluster/fsm", to: "os", because: "pure core", direct: true},
 	{from: "proxy/balance", to: "net", because: "pure core", direct: true},
