@@ -46,6 +46,7 @@ func (c *connector) listen() error {
 		return fmt.Errorf("bind: %w", err)
 	}
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20) // the default does; more loses less
+	_ = c.leaveOutThreads()                                                   // it only saves work
 	msg := make([]byte, unix.SizeofNlMsghdr+cnMsgLen+4)
 	binary.NativeEndian.PutUint32(msg[0:], uint32(len(msg)))
 	binary.NativeEndian.PutUint16(msg[4:], unix.NLMSG_DONE)
@@ -57,6 +58,39 @@ func (c *connector) listen() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	return c.acknowledged()
+}
+
+// leaveOutThreads has the kernel keep to itself what happens to threads, and what else is of no use here: on a machine that
+// works that is most of all events.
+func (c *connector) leaveOutThreads() error {
+	const (
+		what  = unix.SizeofNlMsghdr + cnMsgLen
+		data  = what + procEventLen
+		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	)
+	// The filter loads in network order what the kernel wrote in its own.
+	own := func(n uint32) uint32 { return binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, n)) }
+	filter := []unix.SockFilter{
+		{Code: load, K: what},
+		{Code: equal, K: own(procEventNone), Jt: 13}, // accept
+		{Code: equal, K: own(procEventExec), Jt: 12}, // accept
+		{Code: equal, K: own(procEventFork), Jt: 3},  // the child's
+		{Code: equal, K: own(procEventComm), Jt: 6},  // its own
+		{Code: equal, K: own(procEventExit), Jt: 5},  // its own
+		{Code: unix.BPF_RET | unix.BPF_K},
+		{Code: load, K: data + 8}, // 7: pid and tgid of a child
+		{Code: unix.BPF_MISC | unix.BPF_TAX},
+		{Code: load, K: data + 12},
+		{Code: unix.BPF_JMP | unix.BPF_JA, K: 3},
+		{Code: load, K: data}, // 11: its own
+		{Code: unix.BPF_MISC | unix.BPF_TAX},
+		{Code: load, K: data + 4},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_X, Jf: 1}, // 14: a thread's are not the same
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},         // 15: accept
+		{Code: unix.BPF_RET | unix.BPF_K},
+	}
+	return unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }
 
 // acknowledged waits for the kernel's word that it will tell.
