@@ -84,6 +84,8 @@ type Machine struct {
 	lastAnswer boottime.Time
 	announced  bool // MASTER: addresses on and announced
 	preemptAt  boottime.Time
+	reported   ReportKind // of an advert, and when
+	reportedAt boottime.Time
 	learned    time.Duration // the master's advert_int in version 3; 0: nobody's yet, ours
 	startAt    boottime.Time // end of vrrp_startup_delay
 
@@ -215,6 +217,15 @@ func (m Machine) Step(ev Event, now boottime.Time) (Machine, []Action) {
 	s := step{Machine: m, now: now}
 	s.lapse()
 	s.handle(ev)
+	s.tell()
+	return s.Machine, s.out
+}
+
+// Heard is Step of an Advert, for the many: one that changes nothing costs no memory.
+func (m Machine) Heard(a Advert, now boottime.Time) (Machine, []Action) {
+	s := step{Machine: m, now: now}
+	s.lapse()
+	s.advert(a)
 	s.tell()
 	return s.Machine, s.out
 }

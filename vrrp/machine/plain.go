@@ -27,8 +27,17 @@ func (s *step) advertInBackup(a Advert) {
 	case s.bearsLower():
 		s.accept(a)
 	default:
-		s.do(Report{Kind: DiscardedLower, Source: a.Source, Theirs: theirs, Ours: ours})
+		s.report(DiscardedLower, a)
 	}
+}
+
+// report tells of an advert, one and the same thing no more often than it would be answered: a flood makes no work.
+func (s *step) report(k ReportKind, a Advert) {
+	if s.reported == k && s.now.Sub(s.reportedAt) < AnswerInterval {
+		return
+	}
+	s.reported, s.reportedAt = k, s.now
+	s.do(Report{Kind: k, Source: a.Source, Theirs: int(a.Priority), Ours: s.EffectivePriority()})
 }
 
 // accept takes an advert for the master's.
@@ -80,11 +89,11 @@ func (s *step) advertInMaster(a Advert) {
 	case theirs > ours:
 		s.yield(a, "received advert from "+a.Source.String()+" with higher priority")
 	case theirs == ours && a.Source == s.source:
-		s.do(Report{Kind: OwnAddress, Source: a.Source, Theirs: theirs, Ours: ours})
+		s.report(OwnAddress, a)
 	case theirs == ours && s.source.Less(a.Source):
 		s.yield(a, "received advert from "+a.Source.String()+" with same priority but higher IP address than ours")
 	default:
-		s.do(Report{Kind: ForcedElection, Source: a.Source, Theirs: theirs, Ours: ours})
+		s.report(ForcedElection, a)
 		s.answerLower(a)
 	}
 }
@@ -107,12 +116,12 @@ func (s *step) advertToHolder(a Advert) {
 		s.answer()
 		return
 	case theirs == ours && a.Source == s.source:
-		s.do(Report{Kind: OwnAddress, Source: a.Source, Theirs: theirs, Ours: ours})
+		s.report(OwnAddress, a)
 		return
 	case theirs > ours || theirs == ours && s.source.Less(a.Source):
 		kind = ForeignHigher
 	}
-	s.do(Report{Kind: kind, Source: a.Source, Theirs: theirs, Ours: ours})
+	s.report(kind, a)
 	s.answerLower(a)
 }
 
