@@ -46,7 +46,7 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 			errs = append(errs, &AddressError{"add", a.Prefix.String(), dev, err})
 			continue
 		}
-		asked = append(asked, place{dev, a.Prefix})
+		asked = append(asked, place{dev, where(a)})
 	}
 	if !until.IsZero() && !boottime.Now().Before(until) {
 		m.conn.reset()
@@ -170,6 +170,7 @@ func (m *Manager) off(g Group) ([]netip.Prefix, error) {
 			}
 		}
 	}
+	m.conn.takePeers(g)
 	found, err := remove(m.conn, places)
 	m.renew(err)
 	if uerr := m.fw.unblock(g.Instance); uerr != nil && err == nil {
@@ -251,16 +252,44 @@ func (c *conn) newAddr(index int, a vrrp.Address, life time.Duration) error {
 	if !a.Prefix.Addr().Is4() {
 		flags = unix.IFA_F_NODAD // two seconds of duplicate detection are two seconds of outage
 	}
-	c.ifaddr(index, a.Prefix, flags, scope)
+	if a.NoDAD {
+		flags |= unix.IFA_F_NODAD
+	}
+	c.ifaddr(index, where(a), flags, scope)
+	if a.Peer.IsValid() {
+		c.point(a.Peer)
+	}
+	if f := addressFlags(a); f != 0 {
+		c.uint32(unix.IFA_FLAGS, f|uint32(flags))
+	}
 	if brd.IsValid() {
 		c.attr(unix.IFA_BROADCAST, brd.AsSlice())
 	}
 	if a.Label != "" && a.Prefix.Addr().Is4() {
 		c.attr(unix.IFA_LABEL, append([]byte(a.Label), 0))
 	}
-	c.attr(unix.IFA_CACHEINFO, cacheInfo(preferred(a.Prefix, life), seconds(life)))
+	c.attr(unix.IFA_CACHEINFO, cacheInfo(preferred(a, life), seconds(life)))
 	c.end(at)
 	return nil
+}
+
+// takePeers removes addresses of point-to-point links: the kernel finds them by their peer's.
+func (c *conn) takePeers(g Group) {
+	c.reset()
+	for _, a := range g.Addresses {
+		if !a.Peer.IsValid() {
+			continue
+		}
+		if index, err := c.index(g.dev(a)); err == nil {
+			at := c.begin(unix.RTM_DELADDR, unix.NLM_F_ACK)
+			c.ifaddr(index, where(a), 0, 0)
+			c.point(a.Peer)
+			c.end(at)
+		}
+	}
+	if len(c.starts) > 0 {
+		_, _ = c.flush() // what is left is left: remove tells
+	}
 }
 
 func (c *conn) delAddr(index int, p netip.Prefix) {
@@ -271,11 +300,45 @@ func (c *conn) delAddr(index int, p netip.Prefix) {
 
 // preferred is 0 for an IPv6 host address: it stands beside the interface's own ones, and connections that the machine
 // begins are not to be sent from it. IPv4 takes the first address of the subnet anyway.
-func preferred(p netip.Prefix, life time.Duration) uint32 {
-	if p.Addr().Is6() && p.IsSingleIP() {
+// preferred_lft says otherwise; nothing is preferred for longer than it is valid.
+func preferred(a vrrp.Address, life time.Duration) uint32 {
+	switch own := a.PreferredLft; {
+	case own != nil && *own == 0:
+		return 0
+	case own != nil:
+		return min(seconds(*own), seconds(life))
+	case a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP():
 		return 0
 	}
 	return seconds(life)
+}
+
+// where is the address as the kernel lists it: of a point-to-point link with the peer's prefix length.
+func where(a vrrp.Address) netip.Prefix {
+	if a.Peer.IsValid() {
+		return netip.PrefixFrom(a.Prefix.Addr(), a.Peer.Bits())
+	}
+	return a.Prefix
+}
+
+// point makes the address that was appended last one of a point-to-point link: its last attribute, IFA_ADDRESS, becomes
+// the peer's.
+func (c *conn) point(peer netip.Prefix) {
+	b := peer.Addr().AsSlice()
+	copy(c.out[len(c.out)-len(b):], b)
+}
+
+// addressFlags are the flags of ip-address(8) that do not fit into the header's byte, and those that do.
+func addressFlags(a vrrp.Address) (f uint32) {
+	for flag, on := range map[uint32]bool{
+		unix.IFA_F_HOMEADDRESS: a.Home, unix.IFA_F_MANAGETEMPADDR: a.MngTmpAddr,
+		unix.IFA_F_NOPREFIXROUTE: a.NoPrefixRoute, unix.IFA_F_MCAUTOJOIN: a.AutoJoin,
+	} {
+		if on {
+			f |= flag
+		}
+	}
+	return f
 }
 
 // seconds is a lifetime as the kernel counts it.

@@ -48,6 +48,23 @@ type firewall struct {
 	vmacs   []pair
 	blocked map[string][]blocked // by instance
 	there   map[nftables.TableFamily]bool
+	how     FilterStyle
+}
+
+// FilterStyle is how the rules of nftables are written.
+type FilterStyle struct {
+	Priority *int // nftables_priority of the chains; nil: -1, just before everybody's filter
+	Counters bool // nftables_counters: rules that drop count
+}
+
+// style changes how the tables are written.
+func (f *firewall) style(s FilterStyle) error {
+	same := s.Counters == f.how.Counters && (s.Priority == nil) == (f.how.Priority == nil) && (s.Priority == nil || *s.Priority == *f.how.Priority)
+	f.how = s
+	if same || len(f.there) == 0 {
+		return nil
+	}
+	return f.write()
 }
 
 // pair is a macvlan with the interface below it, by index.
@@ -160,6 +177,7 @@ func (f *firewall) drop(names ...string) error {
 // content is what one family's table holds.
 type content struct {
 	ipv6   bool
+	how    FilterStyle
 	vmacs  []pair
 	vips   []blocked // sorted, each once
 	scoped []blocked // link-local ones, which mean something on one interface only
@@ -168,7 +186,7 @@ type content struct {
 func (c content) empty() bool { return len(c.vmacs)+len(c.vips)+len(c.scoped) == 0 }
 
 func (f *firewall) content(family nftables.TableFamily) content {
-	c := content{ipv6: family == nftables.TableFamilyIPv6}
+	c := content{ipv6: family == nftables.TableFamilyIPv6, how: f.how}
 	for _, v := range f.vmacs {
 		if v.ipv6 == c.ipv6 {
 			c.vmacs = append(c.vmacs, v)
@@ -229,10 +247,11 @@ func (c content) append(conn *nftables.Conn, t *nftables.Table) error {
 }
 
 func (w *writer) chain(name string, hook *nftables.ChainHook) *nftables.Chain {
-	return w.conn.AddChain(&nftables.Chain{
-		Name: name, Table: w.table, Type: nftables.ChainTypeFilter, Hooknum: hook,
-		Priority: nftables.ChainPriorityRef(-1), // before everybody's filter
-	})
+	priority := nftables.ChainPriorityRef(-1)
+	if w.how.Priority != nil {
+		priority = nftables.ChainPriorityRef(nftables.ChainPriority(*w.how.Priority))
+	}
+	return w.conn.AddChain(&nftables.Chain{Name: name, Table: w.table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: priority})
 }
 
 func (w *writer) set(s *nftables.Set, elements []nftables.SetElement) *nftables.Set {
@@ -244,7 +263,11 @@ func (w *writer) set(s *nftables.Set, elements []nftables.SetElement) *nftables.
 }
 
 func (w *writer) rule(c *nftables.Chain, parts ...[]expr.Any) {
-	w.conn.AddRule(&nftables.Rule{Table: w.table, Chain: c, Exprs: slices.Concat(parts...)})
+	all := slices.Concat(parts...)
+	if v, ok := all[len(all)-1].(*expr.Verdict); ok && v.Kind == expr.VerdictDrop && w.how.Counters {
+		all = slices.Insert(all, len(all)-1, expr.Any(&expr.Counter{}))
+	}
+	w.conn.AddRule(&nftables.Rule{Table: w.table, Chain: c, Exprs: all})
 }
 
 // multicastReports: IGMP, or MLD, of a macvlan leaves by its base; router solicitations of a macvlan do not leave.

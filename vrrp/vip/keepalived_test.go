@@ -231,7 +231,7 @@ vrrp_instance ST6 {
 }
 
 func TestRoutesAndRulesAsKeepalived(t *testing.T) {
-	via := netip.MustParseAddr("10.0.0.9")
+	via, eight := netip.MustParseAddr("10.0.0.9"), 8
 	line := func(n int) (p vrrp.Rule) { p.Pos.Line = n; return p }
 	rule := func(n int, r vrrp.Rule) vrrp.Rule { r.Pos = line(n).Pos; return r }
 	asKeepalived(t, `
@@ -254,12 +254,18 @@ vrrp_instance R {
     10.16.0.0/16 dev eth0 scope link
     10.17.0.0/16 dev eth0
     fd07::/32 via fd00::9 dev eth0
+    10.18.0.0/16 via 10.0.0.9 dev eth0 onlink mtu 1400 advmss 1300 initcwnd 5 protocol static
   }
   virtual_rules {
     from 10.0.0.110 table 100
     to 10.7.0.0/16 table 101 fwmark 5
     from 10.0.0.121 priority 500 blackhole
     iif eth0 oif eth1 table 102 priority 600
+    not from 10.0.0.5 table 110 priority 610
+    ipproto tcp dport 80-90 table 111 priority 620
+    from 10.8.0.0/16 suppress_prefixlength 8 table 112 priority 630
+    to 10.7.7.0/24 goto 32766 priority 640
+    from 10.6.0.0/16 fwmark 4/12 table 113 priority 650
   }
 }
 static_ipaddress {
@@ -281,6 +287,7 @@ static_rules {
 				{Dst: prefix("10.15.0.0/16"), Hops: []vrrp.Hop{{Via: netip.MustParseAddr("10.0.0.8"), Weight: 2}, {Via: via, Weight: 1}}},
 				{Dst: prefix("10.16.0.0/16"), Dev: "eth0", Scope: "link"},
 				{Dst: prefix("10.17.0.0/16"), Dev: "eth0"},
+				{Dst: prefix("10.18.0.0/16"), Via: via, Dev: "eth0", OnLink: true, MTU: 1400, AdvMSS: 1300, InitCwnd: 5, Protocol: "static"},
 				{Dst: prefix("fd07::/32"), Via: netip.MustParseAddr("fd00::9"), Dev: "eth0"},
 			},
 			Rules: []vrrp.Rule{
@@ -288,6 +295,11 @@ static_rules {
 				rule(21, vrrp.Rule{To: prefix("10.7.0.0/16"), Table: "101", Fwmark: 5}),
 				rule(22, vrrp.Rule{From: prefix("10.0.0.121/32"), Priority: 500, Type: "blackhole"}),
 				rule(23, vrrp.Rule{IIF: "eth0", OIF: "eth1", Table: "102", Priority: 600}),
+				{Not: true, From: prefix("10.0.0.5/32"), Table: "110", Priority: 610},
+				{IPProto: "tcp", DPort: "80-90", Table: "111", Priority: 620},
+				{From: prefix("10.8.0.0/16"), SuppressPrefixLength: &eight, Table: "112", Priority: 630},
+				{To: prefix("10.7.7.0/24"), Goto: 32766, Priority: 640},
+				{From: prefix("10.6.0.0/16"), Fwmark: 4, FwmarkMask: 12, Table: "113", Priority: 650},
 			},
 		}},
 		Static: vrrp.Static{

@@ -185,7 +185,7 @@ func (g Group) dev(a vrrp.Address) string {
 func (g Group) places() []place {
 	ps := make([]place, len(g.Addresses))
 	for i, a := range g.Addresses {
-		ps[i] = place{g.dev(a), a.Prefix}
+		ps[i] = place{g.dev(a), where(a)}
 	}
 	return ps
 }
@@ -194,7 +194,7 @@ func (g Group) places() []place {
 func (g Group) On() []On {
 	out := make([]On, len(g.Addresses))
 	for i, a := range g.Addresses {
-		out[i] = On{g.dev(a), a.Prefix}
+		out[i] = On{g.dev(a), where(a)}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,9 @@ func TestWordsOfAnAddress(t *testing.T) {
 		{"broadcast", vrrp.Address{Prefix: prefix("10.0.0.9/24"), Broadcast: "10.0.0.7"}, 0, func(a netlink.Addr) bool { return a.Broadcast.String() == "10.0.0.7" }},
 		{"scope", vrrp.Address{Prefix: prefix("10.0.0.9/24"), Scope: "link"}, 0, func(a netlink.Addr) bool { return a.Scope == 253 }},
 		{"label", vrrp.Address{Prefix: prefix("10.0.0.9/24"), Label: "eth0:vip"}, 0, func(a netlink.Addr) bool { return a.Label == "eth0:vip" }},
+		{"no route of the subnet", vrrp.Address{Prefix: prefix("10.0.0.9/24"), NoPrefixRoute: true}, 0, func(a netlink.Addr) bool { return a.Flags&0x200 != 0 }},
+		{"preferred for a while", vrrp.Address{Prefix: prefix("10.0.0.9/24"), PreferredLft: new(time.Second)}, time.Minute, func(a netlink.Addr) bool { return a.PreferedLft == 1 && a.ValidLft == 60 }},
+		{"deprecated host address", vrrp.Address{Prefix: prefix("fd00::9/128")}, -1, func(a netlink.Addr) bool { return a.PreferedLft == 0 && uint32(a.ValidLft) == forever }},
 		{"no duplicate detection", vrrp.Address{Prefix: prefix("fd00::9/64")}, 0, func(a netlink.Addr) bool { return a.Flags&0x40 == 0 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -139,6 +143,21 @@ func TestWordsOfAnAddress(t *testing.T) {
 			}
 			m.do(func() error { return m.Remove(g) })
 		})
+	}
+}
+
+// TestPeer: an address of a point-to-point link is found again for its removal.
+func TestPeer(t *testing.T) {
+	m := newMachine(t, lab.New(t), "a", "10.0.0.1/24")
+	g := group("eth0", -1, "10.0.0.140/32", "fd00::140/128")
+	g.Addresses[0].Peer, g.Addresses[1].Peer = prefix("10.0.5.0/24"), prefix("fd05::1/128")
+	m.add(g)
+	if text := output(t, m.host, "ip", "addr"); !strings.Contains(text, "10.0.0.140 peer 10.0.5.0/24") || !strings.Contains(text, "fd00::140 peer fd05::1/128") {
+		t.Errorf("addresses: %s", text)
+	}
+	m.do(func() error { return m.Remove(g) })
+	if text := output(t, m.host, "ip", "addr"); strings.Contains(text, "140") {
+		t.Errorf("addresses: %s", text)
 	}
 }
 

@@ -48,6 +48,7 @@ func Plans(c vrrp.Config) ([]Plan, source.Problems) {
 func NewSetup(c vrrp.Config, plans []Plan) Setup {
 	s := Setup{
 		Table: c.Global.Nftables, Static: staticWithPriorities(c), Delays: c.Global.InterfaceDelays,
+		Filter: FilterStyle{Priority: c.Global.NftablesPriority, Counters: c.Global.NftablesCounters},
 		Pacing: Pacing{GarpInterval: c.Global.GarpInterval, GnaInterval: c.Global.GnaInterval, Groups: c.GarpGroups},
 	}
 	for i, a := range s.Static.Addresses {
@@ -83,7 +84,7 @@ func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
 		if err != nil {
 			return p, err
 		}
-		v.Name, err = names.take(in.VMAC.Name, in.VirtualRouterID, p.IPv6)
+		v.Name, err = names.take(in.VMAC.Name, cmp.Or(g.VMACPrefix, "vrrp"), in.VirtualRouterID, p.IPv6)
 		if err != nil {
 			return p, err
 		}
@@ -95,18 +96,15 @@ func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
 			p.Interface = v.Name
 		}
 	}
-	if !in.VMAC.Addr {
-		return p, nil
-	}
 	above := map[string]string{}
 	for i, a := range p.Group.Addresses {
-		if a.Dev == "" || a.Dev == in.Interface {
+		if a.Dev == "" || a.Dev == in.Interface || !in.VMAC.Addr && !a.UseVMAC {
 			continue
 		}
 		if above[a.Dev] == "" {
 			v, err := vmacOf(in, a.Dev, p.IPv6)
 			if err == nil {
-				v.Name, err = names.take("", in.VirtualRouterID, p.IPv6)
+				v.Name, err = names.take("", cmp.Or(g.VMACAddrPrefix, g.VMACPrefix, "vrrp"), in.VirtualRouterID, p.IPv6)
 			}
 			if err != nil {
 				return p, err
@@ -139,14 +137,17 @@ func takesNone(in vrrp.Instance, g vrrp.Global) bool {
 }
 
 func vmacOf(in vrrp.Instance, base string, ipv6 bool) (VMAC, error) {
-	v := VMAC{Base: base, IPVlan: in.VMAC.IPVlan, IPv6: ipv6, Source: in.McastSrcIP}
+	v := VMAC{Base: base, IPVlan: in.VMAC.IPVlan, IPv6: ipv6}
 	if v.IPVlan {
-		if !ipv6 && !in.McastSrcIP.IsValid() {
-			return v, fmt.Errorf("use_ipvlan needs mcast_src_ip: the ipvlan interface has no address to send from")
+		v.Mode, v.Source = in.VMAC.IPVlanMode, in.VMAC.IPVlanIP
+		if src := in.McastSrcIP; !v.Source.IsValid() && src.IsValid() {
+			v.Source = netip.PrefixFrom(src, src.BitLen())
+		}
+		if !ipv6 && !v.Source.IsValid() {
+			return v, fmt.Errorf("use_ipvlan needs an address or mcast_src_ip: the ipvlan interface has none to send from")
 		}
 		return v, nil
 	}
-	v.Source = netip.Addr{}
 	if in.VMAC.MAC != "" {
 		mac, err := net.ParseMAC(in.VMAC.MAC)
 		if err != nil || len(mac) != 6 {
@@ -166,7 +167,7 @@ func vmacOf(in vrrp.Instance, base string, ipv6 bool) (VMAC, error) {
 // names hands out names of virtual MACs.
 type names map[string]bool
 
-func (n names) take(wanted string, vrid int, ipv6 bool) (string, error) {
+func (n names) take(wanted, prefix string, vrid int, ipv6 bool) (string, error) {
 	if wanted != "" {
 		if n[wanted] {
 			return "", fmt.Errorf("use_vmac: two virtual MACs are called %q", wanted)
@@ -178,7 +179,7 @@ func (n names) take(wanted string, vrid int, ipv6 bool) (string, error) {
 	if ipv6 {
 		family = 6
 	}
-	candidates := []string{fmt.Sprintf("vrrp.%d", vrid), fmt.Sprintf("vrrp%d.%d", family, vrid)}
+	candidates := []string{fmt.Sprintf("%s.%d", prefix, vrid), fmt.Sprintf("%s%d.%d", prefix, family, vrid)}
 	for i := 1; ; i++ {
 		for _, name := range candidates {
 			if !n[name] {
@@ -186,7 +187,7 @@ func (n names) take(wanted string, vrid int, ipv6 bool) (string, error) {
 				return name, nil
 			}
 		}
-		candidates = []string{fmt.Sprintf("vrrp%d.%d.%d", family, vrid, i)}
+		candidates = []string{fmt.Sprintf("%s%d.%d.%d", prefix, family, vrid, i)}
 	}
 }
 

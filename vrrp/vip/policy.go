@@ -17,15 +17,18 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// protocol is how the routing tables mark what keepalived, and we in its place, put there (RTPROT_KEEPALIVED). A removal
-// names it, so that nobody else's route goes.
+// protocol is how the routing tables mark what keepalived, and we in its place, put there (RTPROT_KEEPALIVED), whatever
+// a route's word `protocol` says, as keepalived 2.2.7 does. A removal names it, so that nobody else's route goes.
 const protocol = 18
 
 // Attributes and actions of policy rules (linux/fib_rules.h).
 const (
 	fraDst, fraSrc, fraIIFName, fraPriority, fraFwmark = 1, 2, 3, 6, 10
 	fraTable, fraFwmask, fraOIFName, fraProtocol       = 15, 16, 17, 21
-	actTable, actBlackhole, actUnreachable, actProhib  = 1, 6, 7, 8
+	fraGoto, fraSuppress, fraL3MDev, fraUIDRange       = 4, 14, 19, 20
+	fraIPProto, fraSPort, fraDPort                     = 22, 23, 24
+	actTable, actGoto, actBlackhole, actUnreachable    = 1, 2, 6, 7
+	actProhib, ruleInvert                              = 8, 2
 )
 
 // PolicyError says which route or rule could not be added or removed.
@@ -134,8 +137,17 @@ func (c *conn) route(kind, flags uint16, r vrrp.Route) error {
 			}
 		}
 	}
+	tos, err := number("tos", r.TOS, 8)
+	if err != nil {
+		return err
+	}
+	if kind == unix.RTM_NEWROUTE && r.Append {
+		flags |= unix.NLM_F_APPEND
+		flags &^= unix.NLM_F_EXCL
+	}
 	at := c.begin(kind, flags)
-	c.out = append(c.out, routeFamily(r), byte(max(r.Dst.Bits(), 0)), 0, 0, shortTable(table), protocol, scope, what, 0, 0, 0, 0)
+	c.out = append(c.out, routeFamily(r), byte(max(r.Dst.Bits(), 0)), 0, byte(tos), shortTable(table), protocol, scope, what)
+	c.out = binary.NativeEndian.AppendUint32(c.out, uint32(onLink(r.OnLink)))
 	if r.Dst.IsValid() && r.Dst.Bits() > 0 {
 		c.attr(unix.RTA_DST, r.Dst.Masked().Addr().AsSlice())
 	}
@@ -150,6 +162,7 @@ func (c *conn) route(kind, flags uint16, r vrrp.Route) error {
 	if r.Metric != 0 {
 		c.uint32(unix.RTA_PRIORITY, uint32(r.Metric))
 	}
+	c.metrics(r)
 	if len(r.Hops) > 0 {
 		c.hops(routeFamily(r), r.Hops, hops)
 	}
@@ -157,11 +170,70 @@ func (c *conn) route(kind, flags uint16, r vrrp.Route) error {
 	return nil
 }
 
+// metrics appends what is known of the path (RTAX_*).
+func (c *conn) metrics(r vrrp.Route) {
+	values := []struct {
+		kind  uint16
+		value int
+	}{
+		{unix.RTAX_MTU, r.MTU}, {unix.RTAX_WINDOW, r.Window}, {unix.RTAX_ADVMSS, r.AdvMSS}, {unix.RTAX_HOPLIMIT, r.HopLimit},
+		{unix.RTAX_INITCWND, r.InitCwnd}, {unix.RTAX_INITRWND, r.InitRwnd},
+	}
+	nest := c.nest(unix.RTA_METRICS)
+	empty := len(c.out)
+	for _, v := range values {
+		if v.value != 0 {
+			c.uint32(v.kind, uint32(v.value))
+		}
+	}
+	if len(c.out) == empty {
+		c.out = c.out[:nest]
+		return
+	}
+	c.unnest(nest)
+}
+
+// onLink is the flag of a next hop that counts as reachable whatever the interface's addresses say.
+func onLink(on bool) byte {
+	if on {
+		return unix.RTNH_F_ONLINK
+	}
+	return 0
+}
+
+// number reads one that may not be there.
+func number(what, word string, bits int) (uint64, error) {
+	if word == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(word, 0, bits)
+	if err != nil {
+		return 0, fmt.Errorf("%s %q is no number of %d bits", what, word, bits)
+	}
+	return n, nil
+}
+
+// span reads N or N-M.
+func span(what, word string, bits int) (low, high uint64, err error) {
+	from, to, two := strings.Cut(word, "-")
+	if !two {
+		to = from
+	}
+	if low, err = number(what, from, bits); err != nil {
+		return 0, 0, err
+	}
+	high, err = number(what, to, bits)
+	if err == nil && (low > high || from == "" || to == "") {
+		err = fmt.Errorf("%s %q is no range", what, word)
+	}
+	return low, high, err
+}
+
 func (c *conn) hops(family byte, hops []vrrp.Hop, indexes []int) {
 	nest := c.nest(unix.RTA_MULTIPATH)
 	for i, h := range hops {
 		at := len(c.out) // struct rtnexthop: length, flags, weight - 1, interface
-		c.out = append(c.out, 0, 0, 0, byte(max(h.Weight-1, 0)))
+		c.out = append(c.out, 0, 0, onLink(h.OnLink), byte(max(h.Weight-1, 0)))
 		c.out = binary.NativeEndian.AppendUint32(c.out, uint32(indexes[i]))
 		c.gateway(family, h.Via)
 		binary.NativeEndian.PutUint16(c.out[at:], uint16(len(c.out)-at))
@@ -201,6 +273,9 @@ func routeFamily(r vrrp.Route) byte {
 			return family(a)
 		}
 	}
+	if r.IPv6 {
+		return unix.AF_INET6
+	}
 	return unix.AF_INET
 }
 
@@ -223,11 +298,17 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 	default:
 		return fmt.Errorf("unknown type of rule %q", r.Type)
 	}
+	if r.Goto != 0 {
+		action = actGoto
+	}
+	more, err := ruleWords(r)
+	if err != nil {
+		return err
+	}
 	table := uint32(unix.RT_TABLE_MAIN)
-	if action != actTable {
+	if action != actTable || r.L3MDev {
 		table = unix.RT_TABLE_UNSPEC
 	} else if r.Table != "" {
-		var err error
 		if table, err = tableOf(r.Table); err != nil {
 			return err
 		}
@@ -238,7 +319,8 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 		}
 	}
 	at := c.begin(kind, flags)
-	c.out = append(c.out, ruleFamily(r), byte(max(r.To.Bits(), 0)), byte(max(r.From.Bits(), 0)), 0, shortTable(table), 0, 0, action, 0, 0, 0, 0)
+	c.out = append(c.out, ruleFamily(r), byte(max(r.To.Bits(), 0)), byte(max(r.From.Bits(), 0)), more.tos, shortTable(table), 0, 0, action)
+	c.out = binary.NativeEndian.AppendUint32(c.out, more.flags)
 	if r.To.IsValid() && r.To.Bits() > 0 {
 		c.attr(fraDst, r.To.Masked().Addr().AsSlice())
 	}
@@ -256,7 +338,16 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 	}
 	if r.Fwmark != 0 {
 		c.uint32(fraFwmark, r.Fwmark)
-		c.uint32(fraFwmask, 1<<32-1)
+	}
+	if r.Fwmark != 0 || r.FwmarkMask != 0 {
+		mask := r.FwmarkMask
+		if mask == 0 {
+			mask = 1<<32 - 1
+		}
+		c.uint32(fraFwmask, mask)
+	}
+	for _, a := range more.attributes {
+		c.attr(a.kind, a.value)
 	}
 	if table != unix.RT_TABLE_UNSPEC {
 		c.uint32(fraTable, table)
@@ -266,13 +357,76 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 	return nil
 }
 
+// ruleExtras are the rarer words of a rule, as the kernel wants them.
+type ruleExtras struct {
+	tos        byte
+	flags      uint32
+	attributes []attribute
+}
+
+type attribute struct {
+	kind  uint16
+	value []byte
+}
+
+func ruleWords(r vrrp.Rule) (out ruleExtras, err error) {
+	native := binary.NativeEndian
+	add := func(kind uint16, value []byte) { out.attributes = append(out.attributes, attribute{kind, value}) }
+	tos, err := number("tos", r.TOS, 8)
+	if err != nil {
+		return out, err
+	}
+	out.tos = byte(tos)
+	if r.Not {
+		out.flags |= ruleInvert
+	}
+	if r.Goto != 0 {
+		add(fraGoto, native.AppendUint32(nil, uint32(r.Goto)))
+	}
+	if r.SuppressPrefixLength != nil {
+		add(fraSuppress, native.AppendUint32(nil, uint32(*r.SuppressPrefixLength)))
+	}
+	if r.L3MDev {
+		add(fraL3MDev, []byte{1})
+	}
+	if r.IPProto != "" {
+		known := map[string]uint64{"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": icmpv6, "icmpv6": icmpv6, "sctp": 132}
+		p, ok := known[r.IPProto]
+		if !ok {
+			if p, err = number("ipproto", r.IPProto, 8); err != nil {
+				return out, err
+			}
+		}
+		add(fraIPProto, []byte{byte(p)})
+	}
+	for _, s := range []struct {
+		what, word string
+		kind       uint16
+		bits       int
+	}{{"sport", r.SPort, fraSPort, 16}, {"dport", r.DPort, fraDPort, 16}, {"uidrange", r.UIDRange, fraUIDRange, 32}} {
+		if s.word == "" {
+			continue
+		}
+		low, high, err := span(s.what, s.word, s.bits)
+		if err != nil {
+			return out, err
+		}
+		if s.bits == 16 {
+			add(s.kind, native.AppendUint16(native.AppendUint16(nil, uint16(low)), uint16(high)))
+		} else {
+			add(s.kind, native.AppendUint32(native.AppendUint32(nil, uint32(low)), uint32(high)))
+		}
+	}
+	return out, nil
+}
+
 func ruleFamily(r vrrp.Rule) byte {
 	for _, p := range []netip.Prefix{r.From, r.To} {
 		if p.IsValid() {
 			return family(p.Addr())
 		}
 	}
-	if slices.ContainsFunc(r.Words, func(w string) bool { return w == "inet6" || w == "-6" }) {
+	if r.IPv6 {
 		return unix.AF_INET6
 	}
 	return unix.AF_INET

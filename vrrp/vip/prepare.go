@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ type Setup struct {
 	Static  vrrp.Static // addresses name their Dev, rules have a priority
 	Groups  []Group     // what instances will put on
 	Table   string      // of nftables; "": keepalived
+	Filter  FilterStyle
 	Pacing  Pacing
 	Delays  []vrrp.InterfaceDelay // interface_up_down_delays; one without an Interface is every other's
 }
@@ -45,6 +47,7 @@ func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 	m.announcer.pace(s.Pacing)
 	m.damper.set(s.Delays)
 	s.Table = cmp.Or(s.Table, defaultTable)
+	errs = append(errs, m.fw.style(s.Filter))
 	if m.fw.name != s.Table {
 		errs = append(errs, m.renameTable(s.Table))
 	}
@@ -56,7 +59,7 @@ func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 	s.Static.Addresses = static
 	m.setup = s
 	// What may be there in the next moment: the old, the new.
-	if err := m.journal(old, s, append(m.settings, knobs...)).write(m.o.Journal); err != nil {
+	if err := m.journal(old, s, slices.Concat(m.settings, knobs)).write(m.o.Journal); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, m.retract(old, s))
@@ -232,17 +235,17 @@ func (m *Manager) knobs(s Setup) ([]changed, error) {
 	var out []changed
 	var errs []error
 	want := func(k knob, value int) {
-		if slices.ContainsFunc(m.settings, func(c changed) bool { return c.knob == k }) ||
-			slices.ContainsFunc(out, func(c changed) bool { return c.knob == k }) {
+		if slices.ContainsFunc(out, func(c changed) bool { return c.knob == k }) {
 			return
 		}
 		now, err := m.conn.readKnob(k)
-		if errors.Is(err, ErrNoInterface) {
-			return // told where it is missed
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNoInterface): // told where it is missed
+		case err != nil:
 			errs = append(errs, err)
-		} else if now != value {
+		case now != value:
+			// One that we changed before is another now: of an interface that was replaced, or by somebody's hand.
+			m.settings = slices.DeleteFunc(m.settings, func(c changed) bool { return c.knob == k })
 			out = append(out, changed{k, now, value})
 		}
 	}
@@ -355,7 +358,7 @@ func (m *Manager) restore(match func(changed) bool) error {
 func (m *Manager) renameTable(name string) error {
 	old := m.fw
 	m.fw = newFirewall(name)
-	m.fw.vmacs, m.fw.blocked = old.vmacs, old.blocked
+	m.fw.vmacs, m.fw.blocked, m.fw.how = old.vmacs, old.blocked, old.how
 	var errs []error
 	if len(old.there) > 0 {
 		errs = append(errs, old.drop(old.name))
@@ -384,12 +387,13 @@ func (m *Manager) journal(old, s Setup, settings []changed) *journal {
 	return j
 }
 
+// sameRule and sameRoute compare what the kernel is told, not how it was written and where.
 func sameRule(a, b vrrp.Rule) bool {
-	return a.From == b.From && a.To == b.To && a.Table == b.Table && a.Priority == b.Priority && a.Fwmark == b.Fwmark &&
-		a.IIF == b.IIF && a.OIF == b.OIF && a.Type == b.Type
+	a.Words, a.Pos = b.Words, b.Pos
+	return reflect.DeepEqual(a, b)
 }
 
 func sameRoute(a, b vrrp.Route) bool {
-	return a.Dst == b.Dst && a.Via == b.Via && a.Src == b.Src && a.Dev == b.Dev && a.Scope == b.Scope && a.Table == b.Table &&
-		a.Metric == b.Metric && a.Type == b.Type && slices.Equal(a.Hops, b.Hops)
+	a.Words, a.Pos = b.Words, b.Pos
+	return reflect.DeepEqual(a, b)
 }

@@ -173,6 +173,7 @@ func TestForeignStays(t *testing.T) {
 	plans, _ := Plans(c)
 	m.do(func() error { _, err := m.Prepare(NewSetup(c, plans)); return err })
 	m.add(plans[0].Group)
+	m.add(plans[0].Group) // nothing is there twice
 	if !strings.Contains(output(t, h, "ip", "route", "get", "10.20.0.1"), "via 10.0.0.9") {
 		t.Error("the instance's route does not count")
 	}
@@ -261,5 +262,157 @@ func TestNoAcceptTakesNoTraffic(t *testing.T) {
 	m.add(g)
 	if !answers() {
 		t.Error("the filter is still there")
+	}
+}
+
+// TestReplacedBase: an interface that was replaced under its name takes its virtual MACs along; the next Prepare makes all
+// of it again.
+func TestReplacedBase(t *testing.T) {
+	n := lab.New(t)
+	h := n.Host("a", "10.0.0.1/24")
+	n.Attach(h, "other", "eth1", "10.1.0.1/24")
+	m := machine{New(Options{}), t, h}
+	t.Cleanup(func() { m.Close() })
+	c := vrrp.Config{Instances: []vrrp.Instance{{Name: "V", Interface: "eth1", VirtualRouterID: 51, VMAC: vrrp.VMAC{Use: true}, Addresses: []vrrp.Address{address("10.1.0.100/32")}}}}
+	plans, _ := Plans(c)
+	prepare := func() { t.Helper(); m.do(func() error { _, err := m.Prepare(NewSetup(c, plans)); return err }) }
+	setting := func() string {
+		return strings.TrimSpace(output(t, h, "cat", "/proc/sys/net/ipv4/conf/eth1/arp_ignore"))
+	}
+	prepare()
+	output(t, h, "ip", "link", "del", "eth1")
+	output(t, h, "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "peer1")
+	output(t, h, "ip", "link", "set", "eth1", "up")
+	if got := setting(); got != "0" {
+		t.Fatalf("arp_ignore of the new interface: %s", got)
+	}
+	prepare()
+	if got := setting(); got != "1" || !strings.Contains(output(t, h, "ip", "link", "show", "vrrp.51"), "vrrp.51@eth1") {
+		t.Errorf("arp_ignore %s, or no virtual MAC", got)
+	}
+	m.do(m.Undo)
+	if got := setting(); got != "0" {
+		t.Errorf("arp_ignore afterwards: %s", got)
+	}
+}
+
+// TestIPVlan: a kernel that has ipvlan makes one, one that has not is named.
+func TestIPVlan(t *testing.T) {
+	n := lab.New(t)
+	h := n.Host("a", "10.0.0.1/24")
+	m := machine{New(Options{}), t, h}
+	t.Cleanup(func() { m.Close() })
+	in := vrrp.Instance{Name: "V", Interface: "eth0", VirtualRouterID: 51, VMAC: vrrp.VMAC{IPVlan: true}, Addresses: []vrrp.Address{address("10.0.0.100/32")}}
+	if _, problems := Plans(vrrp.Config{Instances: []vrrp.Instance{in}}); len(problems) != 1 || !strings.Contains(problems[0].Error(), "mcast_src_ip") {
+		t.Errorf("without an address to send from: %v", problems)
+	}
+	in.McastSrcIP = netip.MustParseAddr("10.0.0.51")
+	c := vrrp.Config{Instances: []vrrp.Instance{in}}
+	plans, _ := Plans(c)
+	err := h.Do(func() error { _, err := m.Prepare(NewSetup(c, plans)); return err })
+	var le *LinkError
+	if errors.Is(err, unix.EOPNOTSUPP) && errors.As(err, &le) && strings.Contains(err.Error(), "ipvlan on eth0") {
+		return
+	}
+	if err != nil || !strings.Contains(output(t, h, "ip", "-d", "addr", "show", "vrrp.51"), "10.0.0.51/32") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+// TestExtra: what garp_extra_if repeats leaves from the virtual MAC alone.
+func TestExtra(t *testing.T) {
+	n := lab.New(t)
+	h, other := n.Host("a", "10.0.0.1/24"), n.Host("b", "10.0.0.2/24")
+	m := machine{New(Options{}), t, h}
+	t.Cleanup(func() { m.Close() })
+	c := vrrp.Config{Instances: []vrrp.Instance{{
+		Name: "V", Interface: "eth0", VirtualRouterID: 51, VMAC: vrrp.VMAC{Use: true, XmitBase: true}, VIPLifetime: -1,
+		Addresses: []vrrp.Address{address("10.0.0.100/32"), {Prefix: prefix("10.0.0.101/32"), Dev: "eth0"}},
+	}}}
+	plans, _ := Plans(c)
+	p := plans[0]
+	if p.Interface != "eth0" || len(p.Extra) != 1 || p.Extra[0] != "vrrp.51" || p.Group.Interface != "vrrp.51" {
+		t.Fatalf("%+v", p)
+	}
+	m.do(func() error { _, err := m.Prepare(NewSetup(c, plans)); return err })
+	m.add(p.Group)
+	fd := listener(t, other, etherTypeARP)
+	within(t, 2*time.Second, "carrier", func() bool { return m.link("vrrp.51").Carrier })
+	m.do(func() error { return m.AnnounceOn(p.Group, p.Extra) })
+	var b [128]byte
+	if k, _, err := unix.Recvfrom(fd, b[:], 0); err != nil || string(b[6:12]) != "\x00\x00\x5e\x00\x01\x33" || b[31] != 100 {
+		t.Errorf("received %x (%v)", b[:k], err)
+	}
+	tv := unix.Timeval{Usec: 50000}
+	n.Must(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
+	if k, _, err := unix.Recvfrom(fd, b[:], 0); err == nil {
+		t.Errorf("received %x too", b[:k])
+	}
+}
+
+// TestBadJournal: a journal that can't be read is named and stops nothing.
+func TestBadJournal(t *testing.T) {
+	n := lab.New(t)
+	h := n.Host("a", "10.0.0.1/24")
+	path := filepath.Join(t.TempDir(), "journal")
+	n.Must(os.WriteFile(path, []byte("{"), 0o600))
+	m := machine{New(Options{Journal: path}), t, h}
+	t.Cleanup(func() { m.Close() })
+	c := everything()
+	plans, _ := Plans(c)
+	if err := h.Do(func() error { _, err := m.Prepare(NewSetup(c, plans)); return err }); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error: %v", err)
+	}
+	if j, err := readJournal(path); err != nil || j == nil || len(j.VMACs) != 1 || len(j.Settings) != 3 {
+		t.Errorf("the journal afterwards: %+v %v", j, err)
+	}
+	m.do(m.Undo)
+}
+
+// TestPlans: names of virtual MACs, priorities of rules, who takes no traffic.
+func TestPlans(t *testing.T) {
+	yes, no := true, false
+	vmac := func(name, dev, vip string, vrid int) vrrp.Instance {
+		return vrrp.Instance{Name: name, Interface: dev, VirtualRouterID: vrid, Priority: 100, VMAC: vrrp.VMAC{Use: true}, Addresses: []vrrp.Address{address(vip)}}
+	}
+	bad := vmac("BAD", "eth0", "10.0.0.5/32", 9)
+	bad.VMAC.MAC = "no:mac"
+	elsewhere := vmac("F", "eth1", "10.0.0.6/32", 10)
+	elsewhere.VMAC = vrrp.VMAC{Addr: true}
+	elsewhere.Addresses = append(elsewhere.Addresses, vrrp.Address{Prefix: prefix("10.9.0.1/32"), Dev: "eth2"})
+	plans, problems := Plans(vrrp.Config{Instances: []vrrp.Instance{
+		vmac("A", "eth0", "10.0.0.1/32", 7), vmac("B", "eth1", "10.0.0.2/32", 7), vmac("C", "eth2", "10.0.0.3/32", 7), vmac("D", "eth0", "fd00::4/128", 7), bad, elsewhere,
+	}})
+	var got []string
+	for _, p := range plans {
+		for _, v := range p.VMACs {
+			got = append(got, p.Instance+" "+p.Interface+" "+v.Name+"@"+v.Base+" "+v.MAC.String())
+		}
+	}
+	want := []string{
+		"A vrrp.7 vrrp.7@eth0 00:00:5e:00:01:07", "B vrrp4.7 vrrp4.7@eth1 00:00:5e:00:01:07", "C vrrp4.7.1 vrrp4.7.1@eth2 00:00:5e:00:01:07",
+		"D vrrp6.7 vrrp6.7@eth0 00:00:5e:00:02:07", "F eth1 vrrp.10@eth2 00:00:5e:00:01:0a",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), "BAD") {
+		t.Errorf("problems: %v", problems)
+	}
+	if on := plans[len(plans)-1].Group.On(); on[0].Dev != "eth1" || on[1].Dev != "vrrp.10" {
+		t.Errorf("use_vmac_addr: %v", on)
+	}
+	for _, c := range []struct {
+		accept, strict *bool
+		global         bool
+		priority       int
+		want           bool
+	}{
+		{nil, nil, false, 100, false}, {&no, nil, false, 100, true}, {&no, nil, false, 255, false}, {nil, nil, true, 100, true},
+		{&yes, nil, true, 100, false}, {nil, &no, true, 100, false}, {nil, &yes, false, 100, true}, {nil, &yes, false, 255, false},
+	} {
+		if got := takesNone(vrrp.Instance{Accept: c.accept, StrictMode: c.strict, Priority: c.priority}, vrrp.Global{Strict: c.global}); got != c.want {
+			t.Errorf("%+v: takes no traffic %v", c, got)
+		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 	macvlanModePrivate = 1 // MACVLAN_MODE_PRIVATE
 	ipvlanMode         = 1 // IFLA_IPVLAN_MODE
 	ipvlanModeL2       = 0 // IPVLAN_MODE_L2
+	ipvlanFlags        = 2 // IFLA_IPVLAN_FLAGS
 )
 
 // VMAC is an interface of our own upon another, with a virtual router's MAC address (RFC 9568 section 7.3): a macvlan in
@@ -30,12 +31,13 @@ type VMAC struct {
 	IPv6   bool // the virtual router's family; settings of the kernel differ
 	// LinkLocal has an IPv6 macvlan carry the link-local address of its base, from which adverts are then sent by it.
 	LinkLocal bool
-	Source    netip.Addr // address that an ipvlan sends from; zero: none
+	Source    netip.Prefix // address that an ipvlan sends from; zero: none
+	Mode      string       // of an ipvlan: "", bridge, private, vepa
 }
 
 func (v VMAC) equal(w VMAC) bool {
 	return bytes.Equal(v.MAC, w.MAC) && v.Name == w.Name && v.Base == w.Base && v.IPVlan == w.IPVlan && v.IPv6 == w.IPv6 &&
-		v.LinkLocal == w.LinkLocal && v.Source == w.Source
+		v.LinkLocal == w.LinkLocal && v.Source == w.Source && v.Mode == w.Mode
 }
 
 func (v VMAC) kind() string {
@@ -129,7 +131,7 @@ func (v VMAC) addresses(c *conn, base, index int) error {
 	c.reset()
 	switch {
 	case v.IPVlan && v.Source.IsValid():
-		c.ownAddr(index, netip.PrefixFrom(v.Source, v.Source.BitLen()))
+		c.ownAddr(index, v.Source)
 	case v.LinkLocal:
 		own, err := c.linkLocal(base)
 		if err != nil {
@@ -194,6 +196,9 @@ func (c *conn) newLink(v VMAC, base int) {
 	data := c.nest(unix.IFLA_INFO_DATA)
 	if v.IPVlan {
 		c.attr(ipvlanMode, binary.NativeEndian.AppendUint16(nil, ipvlanModeL2))
+		if flag := map[string]uint16{"private": 1, "vepa": 2}[v.Mode]; flag != 0 {
+			c.attr(ipvlanFlags, binary.NativeEndian.AppendUint16(nil, flag))
+		}
 	} else {
 		c.uint32(macvlanMode, macvlanModePrivate)
 	}
