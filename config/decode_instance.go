@@ -268,11 +268,21 @@ func (d *decoder) ipvlan(in *vrrp.Instance, k tree.Node) {
 	}
 }
 
+// mostListed is how many addresses the count of an advert holds (RFC 9568 section 5.2.5).
+const mostListed = 255
+
 // instances does what needs all files: the version that global_defs give, the family that the addresses give.
 func (d *decoder) instances() {
 	for i := range d.doc.VRRP.Instances {
 		in := &d.doc.VRRP.Instances[i]
 		d.family(in)
+		if n := len(in.Addresses); n > mostListed {
+			d.warnf(in.Addresses[mostListed].Pos, "write them in virtual_ipaddress_excluded", "an advert lists %d addresses: the %d that follow in vrrp_instance '%s' are carried without being listed",
+				mostListed, n-mostListed, in.Name)
+			d.ps.As(source.ClassTolerated)
+			in.Excluded = append(slices.Clone(in.Addresses[mostListed:]), in.Excluded...)
+			in.Addresses = in.Addresses[:mostListed:mostListed]
+		}
 		six := IPv6(in)
 		at := func(word string) source.Pos {
 			if p, ok := d.places[brokenKey("vrrp_instance", in.Name, word)]; ok {

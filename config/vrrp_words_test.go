@@ -421,3 +421,17 @@ func change(v reflect.Value) {
 		}
 	}
 }
+
+func TestSurplusAddressesAreExcluded(t *testing.T) {
+	var lines []string
+	for i := range 300 {
+		lines = append(lines, netip.AddrFrom4([4]byte{10, 0, byte(i / 200), byte(1 + i%200)}).String())
+	}
+	d, ps := parseText(t, "k.conf", vi("V", "eth0", 5, strings.Join(lines, "\n"), ""))
+	if len(ps) != 1 || ps[0].Pos.Line != 5+255 {
+		t.Errorf("%v", ps)
+	}
+	i := d.VRRP.Instances[0]
+	check1(t, "listed, carried", []int{len(i.Addresses), len(i.Excluded)}, []int{255, 45})
+	check1(t, "the first that is not listed", i.Excluded[0].Prefix.Addr().String(), lines[255])
+}
