@@ -161,8 +161,14 @@ func (i *instance) due() (next time.Duration, done bool) {
 // feed steps the machine, takes the actions, and goes on with the events they gave rise to.
 func (i *instance) feed(ev machine.Event) {
 	i.events = append(i.events, ev)
+	i.settle()
+}
+
+// settle works off the events that actions gave rise to.
+func (i *instance) settle() {
 	for len(i.events) > 0 {
-		ev, i.events = i.events[0], i.events[1:]
+		ev := i.events[0]
+		i.events = i.events[1:]
 		m, actions := i.m.Step(ev, boottime.Now())
 		i.m = m
 		for _, a := range actions {
@@ -187,7 +193,12 @@ func (i *instance) judge(d packet.Datagram) {
 		i.history.zeroHeard++
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
-	i.feed(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt})
+	m, actions := i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now())
+	i.m = m
+	for _, a := range actions {
+		i.take(a)
+	}
+	i.settle()
 }
 
 // alarm names a mismatch, once for a peer and cause.
