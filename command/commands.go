@@ -56,7 +56,7 @@ func Main(argv []string) int {
 	if code, ok := hidden(argv); ok {
 		return code
 	}
-	if code, ok := asKeepalived(argv, os.Stderr); ok {
+	if code, ok := asKeepalived(argv, os.Stdout, os.Stderr); ok {
 		return code
 	}
 	args := argv[1:]

@@ -15,7 +15,7 @@ import (
 var wanted = []string{
 	"agent", "join", "leave", "members", "monitor", "info", "version", "validate", "reload", "keygen", "plan", "apply",
 	"config show", "config history", "vip list", "vip why", "vip release", "table list", "table show",
-	"operator raft list-peers", "demo",
+	"operator raft list-peers", "demo", "keepalived",
 }
 
 func TestEveryCommandIsThere(t *testing.T) {

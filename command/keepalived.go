@@ -15,9 +15,10 @@ const keepalivedName = "keepalived"
 
 // asKeepalived runs the keepalived personality when the program was called by its name, or as `reeve keepalived`. Its
 // command line is keepalived's, in which no flag of this program has a place.
-func asKeepalived(argv []string, errOut io.Writer) (code int, ok bool) {
+func asKeepalived(argv []string, out, errOut io.Writer) (code int, ok bool) {
 	switch {
 	case filepath.Base(argv[0]) == keepalivedName:
+		out = errOut // where keepalived prints its help
 	case len(argv) > 1 && argv[1] == keepalivedName:
 		argv = argv[1:]
 	default:
@@ -32,7 +33,7 @@ func asKeepalived(argv []string, errOut io.Writer) (code int, ok bool) {
 		printKeepalivedVersion(errOut)
 		return 0, true
 	case o.Help:
-		fmt.Fprintln(errOut, keepalivedLeaf().Help())
+		fmt.Fprintln(out, keepalivedLeaf().Help())
 		return 0, true
 	}
 	return runKeepalived(o, errOut), true
@@ -54,9 +55,9 @@ func keepalivedLeaf() *leaf {
 			"the command ends when the daemon is ready, with 0, or with what kept it from starting.\n" +
 			"HUP reads the file again (one that can't run changes nothing), TERM and INT stop, USR1 writes /tmp/keepalived.data, " +
 			"USR2 /tmp/keepalived.stats, and the signals that --signum=JSON and --signum=STATS_CLEAR name write /tmp/keepalived.json " +
-			"and clear the counters.\n" + classic.Usage(),
+			"and clear the counters." + classic.Usage() + "\nAn option that has no meaning here is accepted, and said once in the log.",
 		run: func(c *call) error {
-			code, _ := asKeepalived(append([]string{keepalivedName}, c.args...), c.errOut)
+			code, _ := asKeepalived(append([]string{keepalivedName}, c.args...), c.out, c.errOut)
 			if code != 0 {
 				return errSilent
 			}

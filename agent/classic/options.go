@@ -183,7 +183,7 @@ func Parse(argv []string) (Options, error) {
 		default:
 			o.strangers([]string{word})
 		}
-		if err != nil {
+		if err != nil || o.Help || o.Version { // the last two are answered as soon as they are met
 			return o, err
 		}
 	}
@@ -244,7 +244,7 @@ func parseLetters(o *Options, all []flagSpec, letters string, rest []string) ([]
 		case s.arg == required:
 			value, rest = rest[0], rest[1:]
 		}
-		if err := s.set(o, value); err != nil {
+		if err := s.set(o, value); err != nil || o.Help || o.Version {
 			return rest, err
 		}
 	}

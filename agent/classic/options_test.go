@@ -39,6 +39,7 @@ func TestParse(t *testing.T) {
 		"-i lb1 -s red":            func(o *Options) { o.ConfigID, o.Namespace = "lb1", "red" },
 		"--signum=JSON":            func(o *Options) { o.Signum = "JSON" },
 		"-v":                       func(o *Options) { o.Version = true },
+		"-help --bogus":            func(o *Options) { o.Help = true },
 		"--help":                   func(o *Options) { o.Help = true },
 		"-g /log --flush-log-file": func(o *Options) { o.LogFile = "/log" },
 		"-B --no-mem-check":        func(*Options) {},

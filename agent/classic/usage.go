@@ -27,7 +27,7 @@ var meanings = map[string]string{
 	"perf": "accepted", "no-mem-check": "accepted", "debug": "accepted", "version": "print the version", "help": "print this",
 }
 
-// Usage lists the options, each on a line that begins with a blank.
+// Usage lists the options, each with its meaning on lines below it; all lines begin with a blank.
 func Usage() string {
 	var b strings.Builder
 	for _, s := range specs() {
@@ -42,7 +42,15 @@ func Usage() string {
 		case optional:
 			long += "[=FILE]"
 		}
-		fmt.Fprintf(&b, "\n  %s%-26s %s", letter, long, meanings[s.long])
+		fmt.Fprintf(&b, "\n  %s%s", letter, long)
+		room := 0
+		for word := range strings.FieldsSeq(meanings[s.long]) {
+			if room -= len(word) + 1; room < 0 {
+				b.WriteString("\n         ")
+				room = 66 - len(word)
+			}
+			b.WriteString(" " + word)
+		}
 	}
 	return b.String()
 }
