@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/reeve-lb/reeve/config/tree"
+	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/internal/source"
 )
 
@@ -101,4 +102,83 @@ func split(t text) (words []tree.Word, ok bool) {
 		}
 	}
 	return words, true
+}
+
+// protected works on the backslashes before # and !: a plain character in global_defs, elsewhere keepalived takes them off
+// too early and the comment begins there after all.
+func (r *reader) protected(t text, scope string) text {
+	quote := false
+	var b builder
+	begin := 0
+	for i := 0; i < len(t.s); i++ {
+		switch c := t.s[i]; {
+		case c == '"':
+			quote = !quote
+		case c != '\\' || i+1 == len(t.s):
+		case quote || strings.IndexByte("#!", t.s[i+1]) < 0:
+			i++
+		case scope != "global_defs":
+			r.ps.Warnf(t.pos(i), "write the word in quotes", "a comment begins here, as it does for keepalived in spite of the backslash")
+			return t.slice(0, i).trim()
+		default:
+			b.add(t, begin, i)
+			begin = i + 1
+			i++
+		}
+	}
+	if begin == 0 {
+		return t
+	}
+	b.add(t, begin, len(t.s))
+	return b.text()
+}
+
+// words splits a line; that of a command is split like a shell does.
+func (r *reader) words(p piece, def *words.Word) ([]tree.Word, bool) {
+	if i := variable(p.t.s); i >= 0 {
+		n := braced(p.t.s[i:])
+		r.ps.Errorf(p.t.pos(i), "$NAME=value has to come before it", "there is no variable %s", tree.Quote(p.t.s[i:i+n]))
+		return nil, false
+	}
+	ws, ok := split(p.t)
+	if def != nil && def.Type == words.Script {
+		ws, ok = r.command(p.t), true
+	}
+	if !ok {
+		r.ps.Errorf(p.pos, "", "unmatched quote")
+		return nil, false
+	}
+	return ws, len(ws) > 0 && r.readable(ws)
+}
+
+// variable is where a ${NAME} stands outside quotes that is not defined, -1: nowhere.
+func variable(s string) int {
+	quote := false
+	for i := range len(s) {
+		if s[i] == '"' {
+			quote = !quote
+		}
+		if !quote && s[i] == '$' && braced(s[i:]) > 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// command splits the line of a command: keyword, command in quotes or not, and what follows it (a user and a group).
+func (r *reader) command(t text) []tree.Word {
+	parts, err := tree.Split(t.s)
+	if err != nil {
+		r.ps.Errorf(t.pos(0), "", "%s", err)
+		return nil
+	}
+	var ws []tree.Word
+	for _, p := range parts {
+		at := p.At
+		if at < len(t.s) && p.Text != "" && strings.IndexByte(`"'`, t.s[at]) >= 0 {
+			at++
+		}
+		ws = append(ws, tree.Word{Text: p.Text, Pos: t.pos(at)})
+	}
+	return ws
 }

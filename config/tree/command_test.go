@@ -16,6 +16,7 @@ func TestCommand(t *testing.T) {
 		{line: `/bin/sh -c "a && b"`, argv: []string{"/bin/sh", "-c", "a && b"}},
 		{line: `/bin/echo a\ b \"c\" 'd'"e"`, argv: []string{"/bin/echo", "a b", `"c"`, "de"}},
 		{line: `/bin/echo \x41 \101 \n`, argv: []string{"/bin/echo", "A", "A", "\n"}},
+		{line: `/bin/echo \cA \q "a\"b"'c\d'`, argv: []string{"/bin/echo", "\x01", "q", `a"bc\d`}},
 		{line: `/bin/echo ""`, argv: []string{"/bin/echo", ""}},
 		{line: `/bin/echo a=b`, argv: []string{"/bin/echo", "a=b"}},
 		{line: "</dev/tcp/127.0.0.1/80", shell: true},
@@ -46,5 +47,13 @@ func TestCommandRefuses(t *testing.T) {
 		if argv, shell, err := Command(line); err == nil {
 			t.Errorf("%q: argv %q, shell %q, want an error", line, argv, shell)
 		}
+	}
+}
+
+func TestSplitSaysWhere(t *testing.T) {
+	parts, err := Split(`  notify "a b" 'c'd   e`)
+	want := []Part{{"notify", 2}, {"a b", 9}, {"cd", 15}, {"e", 22}}
+	if err != nil || !slices.Equal(parts, want) {
+		t.Errorf("%v %v, want %v", parts, err, want)
 	}
 }
