@@ -255,7 +255,7 @@ func (i *instance) status() InstanceStatus {
 		Plain: i.m.Plain(), State: i.m.State(), Since: i.history.since, Cause: i.history.cause,
 		BasePriority: in.Priority, Priority: i.m.EffectivePriority(), Weights: slices.Clone(i.rating.Weights),
 		Fault: i.fault, Ready: i.m.Candidacy().Ready, NoPreempt: in.NoPreempt,
-		Adverts: slices.Clone(i.history.adverts), Moves: slices.Clone(i.history.moves),
+		Adverts: slices.Clone(i.history.adverts), Moves: slices.Clone(i.history.moves), Alarms: i.alarms.List(),
 		Counters: i.counters.Map(), Source: i.source,
 	}
 	if i.set.cluster {

@@ -46,6 +46,7 @@ type instance struct {
 	rating  track.Rating
 	history history
 	limit   limiter
+	alarms  packet.Alarms
 	burst   int           // rounds of gratuitous ARP still to send, vrrp_garp_interval apart
 	burstAt boottime.Time // 0: none
 	sent    uint64
@@ -203,14 +204,15 @@ func (i *instance) judge(d packet.Datagram) {
 
 // alarm names a mismatch, once for a peer and cause.
 func (i *instance) alarm(source netip.Addr, f packet.Finding) {
-	if !i.limit.allow(f.Cause.String(), source, boottime.Now()) {
+	say, count := i.alarms.See(f.Trouble(source), boottime.Now())
+	if !say {
 		return
 	}
 	what := "advert dropped"
 	if !f.Refused() {
 		what = "advert of another configuration accepted"
 	}
-	i.log.Warn("("+i.name+") "+what, "source", source, "cause", f.Cause, "error", f)
+	i.log.Warn("("+i.name+") "+what, "source", source, "cause", f.Cause, "error", f, "count", count)
 }
 
 // refresh looks at links, addresses and trackers, and tells the machine what changed.

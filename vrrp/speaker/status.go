@@ -6,6 +6,7 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/track"
 )
 
@@ -37,7 +38,8 @@ type InstanceStatus struct {
 	HolderEpoch     uint64        // highest epoch seen
 	Adverts         []AdvertSeen  // last one of each source, newest first
 	Counters        map[string]uint64
-	Moves           []Move // oldest first
+	Alarms          []packet.Alarm // mismatches of peers, the latest first
+	Moves           []Move         // oldest first
 	Source          netip.Addr
 }
 
