@@ -79,10 +79,14 @@ func TestNodeThatCannotRunItRefusesForAll(t *testing.T) {
 	// What a node finds out only when it runs the version is in its report.
 	other.app.mu.Lock()
 	other.app.refuse, other.app.cant = nil, "bind failed"
+	other.app.refuse.Warnf(source.Pos{File: "site.hcl", Line: 4}, "", "an address is in no network")
 	other.app.mu.Unlock()
 	v, reports := apply(t, leader, "three")
 	for _, r := range reports {
 		want, problem := v.Version, ""
+		if warned := len(r.Problems) == 1 && r.Problems[0].Pos.Line == 4; warned != (r.Node == other.conf.Name) {
+			t.Errorf("the warnings of %s: %v", r.Node, r.Problems)
+		}
 		if r.Node == other.conf.Name {
 			want, problem = 1, "bind failed"
 		}
