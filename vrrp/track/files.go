@@ -40,6 +40,7 @@ const (
 type file struct {
 	c     vrrp.File
 	stamp stamp
+	empty stamp  // when it was seen with nothing in it
 	bad   string // the complaint that was logged last
 }
 
@@ -85,6 +86,7 @@ func (t *Tracker) runFiles(ctx context.Context) {
 	gone := b.follow(ctx, t.files, apply)
 	defer func() { <-gone }()
 	buf := make([]byte, 16<<10)
+	look := time.Now()
 	for ctx.Err() == nil {
 		select {
 		case <-apply:
@@ -93,16 +95,16 @@ func (t *Tracker) runFiles(ctx context.Context) {
 		}
 		timeout := -1
 		if len(w.files) > 0 {
-			timeout = int(lookAgain.Milliseconds())
+			if !time.Now().Before(look) { // also while inotify goes on talking of other files
+				w.lookAtAll()
+				look = time.Now().Add(lookAgain)
+			}
+			timeout = max(int(time.Until(look)/time.Millisecond)+1, 0)
 		}
 		fds := []unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLIN}, {Fd: int32(w.inotify), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, timeout)
-		switch {
-		case err != nil && !errors.Is(err, unix.EINTR):
+		if _, err := unix.Poll(fds, timeout); err != nil && !errors.Is(err, unix.EINTR) {
 			t.o.Logger.Error("track_file no longer works", "error", err)
 			return
-		case n == 0:
-			w.lookAtAll()
 		}
 		if fds[0].Revents != 0 {
 			b.hush()
@@ -225,10 +227,16 @@ func (w *fileWatcher) lookAtAll() {
 		if _, ok := w.folders[filepath.Dir(f.c.Path)]; !ok {
 			w.watch(filepath.Dir(f.c.Path))
 		}
-		if now := stampOf(f.c.Path); now != f.stamp {
-			f.stamp = now
-			w.read(f)
+		now := stampOf(f.c.Path)
+		if now == f.stamp {
+			continue
 		}
+		if now.exists && now.size == 0 && now != f.empty {
+			f.empty = now // somebody is about to write it; a second later it counts
+			continue
+		}
+		f.stamp = now
+		w.read(f)
 	}
 }
 

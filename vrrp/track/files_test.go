@@ -84,6 +84,20 @@ func TestFileIsNotReadHalfWritten(t *testing.T) {
 	}
 }
 
+// TestEmptiedFile: what stays empty counts as 0, also when nobody tells of it.
+func TestEmptiedFile(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "f"), filepath.Join(t.TempDir(), "target")
+	write(t, target, "11")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	tr := tracking(t, Options{}, Wanted{Files: []vrrp.File{{Name: "f", Path: path}}})
+	value(t, tr, 11)
+	write(t, target, "")
+	value(t, tr, 0)
+}
+
 // TestFileThroughLinks: what inotify on the folder does not tell, a look a second later does; and a folder may come later.
 func TestFileThroughLinks(t *testing.T) {
 	dir := t.TempDir()
