@@ -73,7 +73,16 @@ func truth(t *testing.T, h *lab.Host) []string {
 	return slices.DeleteFunc(lines, func(l string) bool { return strings.TrimSpace(l) == "" })
 }
 
-// pair of hosts that are alike: keepalived on one, this package on the other.
+// settled waits until the kernel has given each of so many interfaces its link-local address.
+func settled(t *testing.T, h *lab.Host, interfaces int) {
+	t.Helper()
+	within(t, 10*time.Second, "link-local addresses", func() bool {
+		text := output(t, h, "ip", "-6", "addr", "show", "scope", "link")
+		return strings.Count(text, "fe80") == interfaces && !strings.Contains(text, "tentative")
+	})
+}
+
+// alike makes two hosts: keepalived on one, this package on the other.
 func alike(t *testing.T) (k, r *lab.Host, m machine) {
 	n := lab.New(t)
 	for _, name := range []string{"k", "r"} {
@@ -93,10 +102,7 @@ func alike(t *testing.T) (k, r *lab.Host, m machine) {
 	m = machine{New(Options{Journal: filepath.Join(t.TempDir(), "journal")}), t, r}
 	t.Cleanup(func() { m.Close() })
 	for _, h := range []*lab.Host{k, r} {
-		within(t, 5*time.Second, "link-local address", func() bool {
-			return strings.Count(output(t, h, "ip", "-6", "addr", "show", "scope", "link"), "fe80") == 2 &&
-				!strings.Contains(output(t, h, "ip", "-6", "addr"), "tentative")
-		})
+		settled(t, h, 2)
 	}
 	return k, r, m
 }

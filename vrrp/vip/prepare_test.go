@@ -45,6 +45,7 @@ func TestCrash(t *testing.T) {
 		t.Cleanup(func() { m.Close() })
 		return m
 	}
+	settled(t, h, 1)
 	before := truth(t, h)
 	c := everything()
 	plans, problems := Plans(c)
@@ -76,6 +77,7 @@ func TestReload(t *testing.T) {
 	h := n.Host("a", "10.0.0.1/24")
 	m := machine{New(Options{}), t, h}
 	t.Cleanup(func() { m.Close() })
+	settled(t, h, 1)
 	before := truth(t, h)
 	prepare := func(c vrrp.Config) []Plan {
 		t.Helper()
@@ -168,6 +170,7 @@ func TestForeignStays(t *testing.T) {
 	t.Cleanup(func() { m.Close() })
 	n.Must(h.AddAddr("eth0", "10.0.0.77/24"), h.Sysctl("net.ipv4.conf.eth0.arp_ignore", "2"))
 	output(t, h, "ip", "route", "add", "10.20.0.0/16", "via", "10.0.0.5")
+	settled(t, h, 1)
 	before := truth(t, h)
 	c := everything()
 	plans, _ := Plans(c)
