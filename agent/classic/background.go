@@ -31,10 +31,14 @@ const (
 // report is the daemon's end of the pipe to who called; nil in the foreground. Its first word counts.
 type report struct{ f *os.File }
 
-// inherited takes the pipe over. Scripts and the guard must not hold it open.
-func inherited() *report {
-	syscall.CloseOnExec(reportFD)
-	return &report{os.NewFile(reportFD, "report")}
+// inherited takes the pipe over.
+func inherited() *report { return &report{os.NewFile(reportFD, "report")} }
+
+// own keeps the pipe from scripts and the guard: from here on this process is not started once more.
+func (r *report) own() {
+	if r != nil {
+		syscall.CloseOnExec(reportFD)
+	}
 }
 
 // say tells the caller the exit code of its command and what to print.

@@ -100,6 +100,7 @@ func (s *service) main() int {
 	if err := enter(c.Global.NetNamespace, s.stage); err != nil {
 		return s.refuse(exitFailed, err.Error())
 	}
+	s.report.own()
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, obeyed...)
 	defer signal.Stop(signals)

@@ -18,19 +18,16 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// errMissing: there is no configuration file.
-var errMissing = errors.New("Config files missing")
-
 // read is the file's content, with keepalived's words when it is not there.
 func read(o Options) ([]config.File, error) {
 	f, err := os.Open(o.File)
 	if err != nil {
-		return nil, fmt.Errorf("%w '%s'.", errMissing, o.File)
+		return nil, saidf("Config files missing '%s'.", o.File)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, config.MaxFileSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("%w '%s': %w", errMissing, o.File, err)
+		return nil, saidf("Config files missing '%s': %v", o.File, err)
 	}
 	main := config.File{Name: o.File, Content: content, Format: "keepalived"}
 	main.Gather()

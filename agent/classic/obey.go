@@ -96,6 +96,7 @@ func (s *service) watchAddresses(ctx context.Context) {
 	end := func() { once.Do(func() { close(done) }) }
 	defer end()
 	err := netlink.AddrSubscribeWithOptions(updates, done, netlink.AddrSubscribeOptions{
+		ListExisting: true,
 		ErrorCallback: func(err error) {
 			if ctx.Err() == nil {
 				s.log.Warn("address changes are not reported any more", "error", err)
@@ -106,6 +107,7 @@ func (s *service) watchAddresses(ctx context.Context) {
 		s.log.Warn("address changes can't be reported", "error", err)
 		return
 	}
+	known := map[string]bool{} // those that are on
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,9 +123,14 @@ func (s *service) watchAddresses(ctx context.Context) {
 			if i, err := net.InterfaceByIndex(u.LinkIndex); err == nil {
 				dev = i.Name
 			}
-			if u.NewAddr {
+			key := fmt.Sprint(u.LinkIndex, u.LinkAddress)
+			switch was := known[key]; {
+			case u.NewAddr == was: // a lifetime that was extended
+			case u.NewAddr:
+				known[key] = true
 				s.log.Info(fmt.Sprintf("Assigned address %s for interface %s", u.LinkAddress.IP, dev))
-			} else {
+			default:
+				delete(known, key)
 				s.log.Info(fmt.Sprintf("Deassigned address %s from interface %s", u.LinkAddress.IP, dev))
 			}
 		}

@@ -46,6 +46,14 @@ type Options struct {
 	Notices []string // what of the command line has no meaning here, or was not understood; each said once
 }
 
+// said is an error in keepalived's own words, which scripts look for.
+type said string
+
+// Error implements error.
+func (s said) Error() string { return string(s) }
+
+func saidf(format string, args ...any) error { return said(fmt.Sprintf(format, args...)) }
+
 // flagSpec is one option: its letter (0: none), its long name, whether it takes an argument, and what it does.
 type flagSpec struct {
 	letter byte
@@ -210,7 +218,7 @@ func parseLong(o *Options, all []flagSpec, word string, rest []string) ([]string
 		}
 	}
 	if len(found) != 1 {
-		return rest, fmt.Errorf("Unknown option --%s", name)
+		return rest, saidf("Unknown option --%s", name)
 	}
 	s := found[0]
 	switch {
@@ -218,7 +226,7 @@ func parseLong(o *Options, all []flagSpec, word string, rest []string) ([]string
 		return rest, fmt.Errorf("option --%s takes no argument", s.long)
 	case s.arg == required && !attached:
 		if len(rest) == 0 {
-			return rest, fmt.Errorf("Missing parameter for option --%s", s.long)
+			return rest, saidf("Missing parameter for option --%s", s.long)
 		}
 		value, rest = rest[0], rest[1:]
 	}
@@ -231,7 +239,7 @@ func parseLetters(o *Options, all []flagSpec, letters string, rest []string) ([]
 		letters = letters[1:]
 		at := slices.IndexFunc(all, func(s flagSpec) bool { return s.letter == c })
 		if c == 0 || at < 0 {
-			return rest, fmt.Errorf("Unknown option -%c", c)
+			return rest, saidf("Unknown option -%c", c)
 		}
 		s := all[at]
 		value := ""
@@ -240,7 +248,7 @@ func parseLetters(o *Options, all []flagSpec, letters string, rest []string) ([]
 		case letters != "":
 			value, letters = letters, ""
 		case s.arg == required && len(rest) == 0:
-			return rest, fmt.Errorf("Missing parameter for option -%c", c)
+			return rest, saidf("Missing parameter for option -%c", c)
 		case s.arg == required:
 			value, rest = rest[0], rest[1:]
 		}
