@@ -54,15 +54,20 @@ func (q *Queue) Put(d packet.Datagram) bool {
 	s.Payload = buffer
 	q.counts[at] = 1
 	q.used++
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
+	q.Again()
 	return true
 }
 
 // Ready has a value when there may be something to Take. Take until it says no.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
+
+// Again makes Ready have a value: for who stopped taking before it was told that there is no more.
+func (q *Queue) Again() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
 
 // Take moves the oldest datagram into d, whose payload's memory goes to the queue for it, and tells how often it came. It
 // is false if there is none.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/netio"
 	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/track"
 	"github.com/reeve-lb/reeve/vrrp/vip"
@@ -26,12 +27,12 @@ type instance struct {
 	name     string
 	log      hclog.Logger
 	port     *port
-	packets  chan packet.Datagram // payloads are copies
-	work     chan func()          // to be done on run's goroutine, mu held
-	dirty    chan struct{}        // surroundings changed
-	asked    *settings            // the latest, the supervisor's own
-	gone     chan struct{}        // closed when run ended
-	force    context.CancelFunc   // ends run whatever is on
+	packets  *netio.Queue
+	work     chan func()        // to be done on run's goroutine, mu held
+	dirty    chan struct{}      // surroundings changed
+	asked    *settings          // the latest, the supervisor's own
+	gone     chan struct{}      // closed when run ended
+	force    context.CancelFunc // ends run whatever is on
 	counters packet.Counters
 
 	mu      sync.Mutex
@@ -53,12 +54,14 @@ type instance struct {
 	heard   uint64
 	into    packet.Advert
 	frame   []byte
+
+	datagram packet.Datagram // under judgement; its memory is used again
 }
 
 func newInstance(sp *Speaker, s *settings, p *port) *instance {
 	i := &instance{
 		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.held(),
-		packets: make(chan packet.Datagram, packetBound),
+		packets: netio.NewQueue(packetBound),
 		work:    make(chan func(), workBound),
 		dirty:   make(chan struct{}, 1),
 		gone:    make(chan struct{}),
@@ -92,14 +95,22 @@ func (i *instance) touch() {
 	}
 }
 
-// receive queues a datagram, or drops it when the instance is too busy. The payload is copied.
+// receive queues a copy of a datagram, or drops it when the instance is too busy. It allocates nothing.
 func (i *instance) receive(d packet.Datagram) {
-	d.Payload = append([]byte(nil), d.Payload...)
-	select {
-	case i.packets <- d:
-	default:
+	if !i.packets.Put(d) {
 		i.counters.Add(packet.QueueFull)
 	}
+}
+
+// judgeAll looks at what is queued. An advert that came several times meanwhile says what it says once.
+func (i *instance) judgeAll() {
+	for range packetBound {
+		if _, more := i.packets.Take(&i.datagram); !more {
+			return
+		}
+		i.judge(i.datagram)
+	}
+	i.packets.Again()
 }
 
 // run drives the machine until it is done, or ctx forces the end.
@@ -116,8 +127,8 @@ func (i *instance) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case d := <-i.packets:
-			i.locked(func() { i.judge(d) })
+		case <-i.packets.Ready():
+			i.locked(i.judgeAll)
 		case f := <-i.work:
 			i.locked(f)
 		case <-i.dirty:
