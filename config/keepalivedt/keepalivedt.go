@@ -48,6 +48,8 @@ type look struct {
 	m  Machine
 	c  *vrrp.Config
 	ps source.Problems
+
+	gone bool // an interface is missing
 }
 
 func (l *look) interfaces() {
@@ -72,6 +74,7 @@ func (l *look) iface(name string, at source.Pos) {
 	if name != "" && !l.m.Interface(name) {
 		l.ps.Errorf(at, "dynamic_interfaces waits for it", "there is no interface '%s' on this machine", name)
 		l.ps.As(source.ClassFatal)
+		l.gone = true
 	}
 }
 
@@ -90,17 +93,29 @@ func (l *look) scripts() {
 	}
 }
 
-// unchecked: instances with scripts of any kind, run or not, and nobody asked who may change them.
+// runs reports whether a program is there.
+func (l *look) runs(name string) bool { return l.m.Program == nil || l.m.Program(name) == nil }
+
+// unchecked: instances with scripts of any kind, tracked or not, and nobody asked who may change them. keepalived gets as
+// far as that when all interfaces are there.
 func (l *look) unchecked() {
-	if l.c.Global.EnableScriptSecurity || len(l.c.Instances) == 0 {
+	if l.c.Global.EnableScriptSecurity || len(l.c.Instances) == 0 || l.gone {
 		return
 	}
 	at, found := source.Pos{}, false
-	for i := range l.c.Scripts {
-		at, found = l.c.Scripts[i].Pos, true
+	for _, s := range l.c.Scripts {
+		argv := s.Command
+		if s.Shell != "" {
+			argv = strings.Fields(s.Shell)
+		}
+		if len(argv) > 0 && l.runs(argv[0]) {
+			at, found = s.Pos, true
+		}
 	}
 	for _, c := range l.commands() {
-		at, found = c.Pos, true
+		if l.runs(c.Argv[0]) {
+			at, found = c.Pos, true
+		}
 	}
 	if found {
 		l.ps.Warnf(at, "write enable_script_security in global_defs", "scripts are run, but nobody checks who may change them")
@@ -165,7 +180,7 @@ func (l *look) program(name, what string, at source.Pos, missing source.Class) {
 			return
 		}
 	}
-	if l.m.Insecure == nil {
+	if l.m.Insecure == nil || l.gone {
 		return
 	}
 	if err := l.m.Insecure(name); err != nil {

@@ -56,6 +56,8 @@ func TestAnswers(t *testing.T) {
 		{"an interface that may come", instance("global_defs {\n dynamic_interfaces\n}", "track_interface {\n eth1\n}"), 0, "", true},
 		{"an address elsewhere", instance("", "virtual_ipaddress_excluded {\n 10.0.0.6/24 dev eth1\n}"), 5, "there is no interface 'eth1'", false},
 		{"nobody checks scripts", instance("", `notify "/bin/good"`), 6, "nobody checks who may change them", true},
+		{"scripts that are not there need no check", instance("", `notify "/bin/none"`), 0, "", true},
+		{"an interface is missing before scripts are checked", instance("", "notify \"/bin/bad\"\ntrack_interface {\n eth1\n}"), 5, "no interface", false},
 		{"a checked script", instance(secure+script(`script "/bin/good"`), track), 0, "", true},
 		{"a script of others", instance(secure+script(`script "/bin/bad"`), track), 6, "anybody may write", true},
 		{"a notify script of others", instance(secure, `notify_stop "/bin/bad x"`), 6, "anybody may write", true},

@@ -17,6 +17,7 @@ var dies = strings.Fields(`grammar-brace-after-scalar grammar-missing-argument g
 	include-all-strict include-must-match-braces include-must-match-wildcard include-must-match
 	interface-loopback interface-missing interface-unknown mcast-src-ip-family notify-nothing strict-no-vip
 	track-interface-unknown variable-after-use vip-dev-unknown vip-none-version-3
+	security-interface-missing security-interface-unknown security-vrid-missing
 	vrid-missing vrid-range vrid-twice vrid-word vrid-zero`)
 
 // refused are files that keepalived runs with and Reeve does not, and why.
