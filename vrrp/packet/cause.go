@@ -76,6 +76,7 @@ func (c Cause) Accepted() bool { return c == 0 || c == CountMismatch || c == Add
 type Finding struct {
 	Cause     Cause
 	Got, Want int        // theirs and ours, where the cause has numbers
+	Max       int        // PeerTTL: the range is Want to Max
 	Address   netip.Addr // AddressMismatch: ours that is missing; NotPeer, PeerTTL: who; NotMulticast, NotUnicast: where to
 	Other     netip.Addr // AddressMismatch: the first of theirs that is not ours
 }
@@ -123,7 +124,7 @@ func (f Finding) rest() string {
 	case NotPeer:
 		return fmt.Sprintf("unicast source address %s not a unicast peer", f.Address)
 	case PeerTTL:
-		return fmt.Sprintf("TTL/HL %d of unicast peer %s not in its range, limit %d", f.Got, f.Address, f.Want)
+		return fmt.Sprintf("TTL/HL %d not in range %d - %d", f.Got, f.Want, f.Max)
 	case CountMismatch:
 		return fmt.Sprintf("received an unexpected ip number count %d, expected %d!", f.Got, f.Want)
 	case AddressMismatch:

@@ -22,6 +22,13 @@ type Peer struct {
 	MinTTL, MaxTTL uint8 // 0, 255: any
 }
 
+func (p *Peer) max() uint8 {
+	if p.MaxTTL == 0 {
+		return TTL
+	}
+	return p.MaxTTL
+}
+
 // Expect is what an instance's configuration makes of adverts for its virtual router. Make one with Of; a changed one is
 // a new one.
 type Expect struct {
@@ -142,11 +149,8 @@ func (e *Expect) refuseRoute(d Datagram) Finding {
 		if p.Addr != d.Source {
 			continue
 		}
-		switch {
-		case d.TTL < p.MinTTL:
-			return Finding{Cause: PeerTTL, Got: int(d.TTL), Want: int(p.MinTTL), Address: d.Source}
-		case p.MaxTTL != 0 && d.TTL > p.MaxTTL:
-			return Finding{Cause: PeerTTL, Got: int(d.TTL), Want: int(p.MaxTTL), Address: d.Source}
+		if most := p.max(); d.TTL < p.MinTTL || d.TTL > most {
+			return Finding{Cause: PeerTTL, Got: int(d.TTL), Want: int(p.MinTTL), Max: int(most), Address: d.Source}
 		}
 		return Finding{}
 	}
