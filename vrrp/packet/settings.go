@@ -44,6 +44,9 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 	}
 	for _, p := range in.Unicast.Peers {
 		e.Peers = append(e.Peers, Peer{p.Addr, clamp(p.MinTTL), clamp(p.MaxTTL)})
+		if in.Unicast.CheckSrc == nil && (p.MinTTL > 0 || p.MaxTTL > 0 && p.MaxTTL < TTL) {
+			e.CheckSource = true // as keepalived has it: a range of one peer checks all sources
+		}
 	}
 	return a, e, nil
 }

@@ -45,6 +45,13 @@ func TestOf(t *testing.T) {
 		}, func(a Advert, e Expect) bool {
 			return e.Unicast && e.CheckSource && a.OldChecksum && !e.NoOldChecksum && e.Peers[0] == Peer{a2, 3, 255}
 		}},
+		{"a range checks sources", func(in *vrrp.Instance, g *vrrp.Global) { in.Unicast.Peers = []vrrp.Peer{{Addr: a1}, {Addr: a2, MinTTL: 3}} },
+			func(a Advert, e Expect) bool { return e.CheckSource }},
+		{"unless that is off", func(in *vrrp.Instance, g *vrrp.Global) {
+			in.Unicast = vrrp.Unicast{Peers: []vrrp.Peer{{Addr: a2, MinTTL: 3, MaxTTL: 255}}, CheckSrc: &off}
+		}, func(a Advert, e Expect) bool { return !e.CheckSource }},
+		{"no range", func(in *vrrp.Instance, g *vrrp.Global) { in.Unicast.Peers = []vrrp.Peer{{Addr: a2, MaxTTL: 255}} },
+			func(a Advert, e Expect) bool { return !e.CheckSource && e.Unicast }},
 		{"old_unicast_checksum never", func(in *vrrp.Instance, g *vrrp.Global) { in.Unicast.OldChecksum = &off },
 			func(a Advert, e Expect) bool { return !a.OldChecksum && e.NoOldChecksum }},
 		{"skip_check_adv_addr", func(in *vrrp.Instance, g *vrrp.Global) { in.SkipCheckAdv, g.SkipCheckAdvAddr = &off, true },
