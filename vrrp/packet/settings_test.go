@@ -45,7 +45,9 @@ func TestOf(t *testing.T) {
 		}, func(a Advert, e Expect) bool {
 			return e.Unicast && e.CheckSource && a.OldChecksum && !e.NoOldChecksum && e.Peers[0] == Peer{a2, 3, 255}
 		}},
-		{"a range checks sources", func(in *vrrp.Instance, g *vrrp.Global) { in.Unicast.Peers = []vrrp.Peer{{Addr: a1}, {Addr: a2, MinTTL: 3}} },
+		{"a range checks sources", func(in *vrrp.Instance, g *vrrp.Global) {
+			in.Unicast.Peers = []vrrp.Peer{{Addr: a1}, {Addr: a2, MinTTL: 3}}
+		},
 			func(a Advert, e Expect) bool { return e.CheckSource }},
 		{"unless that is off", func(in *vrrp.Instance, g *vrrp.Global) {
 			in.Unicast = vrrp.Unicast{Peers: []vrrp.Peer{{Addr: a2, MinTTL: 3, MaxTTL: 255}}, CheckSrc: &off}
