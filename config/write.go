@@ -103,10 +103,12 @@ var newline = &hclwrite.Token{Type: hclsyntax.TokenNewline, Bytes: []byte("\n")}
 // are on.
 func (w writer) scalars(scope string, v any) (options []string) {
 	rv := reflect.ValueOf(v).Elem()
+	second := map[string]bool{} // other words for the same setting
 	for _, def := range words.In(scope) {
-		if def.Field == "" || def.Status == words.NotYet || def.Status == words.Alias {
+		if def.Field == "" || def.Status == words.NotYet || def.Status == words.Alias || def.Dialect == words.Keepalived && second[def.Field] {
 			continue
 		}
+		second[def.Field] = true
 		f, ok := lookup(rv, def.Field)
 		if !ok {
 			continue

@@ -121,8 +121,8 @@ func init() {
 		complete(haproxyLine, HAProxy, "", ms), haproxyLater(),
 		complete(keepalivedTop, Keepalived, "keepalived", time.Second), complete(keepalivedGlobal, Keepalived, "global_defs", time.Second),
 		complete(keepalivedScript, Keepalived, "vrrp_script", time.Second), complete(keepalivedProcess, Keepalived, "vrrp_track_process", time.Second),
-		complete(keepalivedFile, Keepalived, "track_file", time.Second), complete(keepalivedGroups, Keepalived, "vrrp_sync_group", time.Second),
-		complete(keepalivedInstance, Keepalived, "vrrp_instance", time.Second), keepalivedUsers(), keepalivedUnused(), keepalivedLater(),
+		complete(keepalivedFile, Keepalived, "track_file", time.Second), complete(keepalivedInstance, Keepalived, "vrrp_instance", time.Second),
+		complete(keepalivedGroups, Keepalived, "vrrp_sync_group", time.Second), keepalivedUsers(), keepalivedUnused(), keepalivedLater(),
 		complete(nativeWords, HCL, "native", time.Second), complete(nativeAlerts, HCL, "native-block", time.Second),
 	} {
 		for i := range rows {
