@@ -21,10 +21,9 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 	if err := m.open(); err != nil {
 		return err
 	}
+	var unshut error
 	if g.Block {
-		if err := m.shutAddresses(g); err != nil {
-			return err // an address that must take no traffic does not go on without its filter
-		}
+		unshut = m.shutAddresses(g)
 	}
 	m.conn.reset()
 	var asked []place // by request of the batch; a zero place is a request that may fail
@@ -64,7 +63,7 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 		m.heldChanged()
 	}
 	errs = append(errs, m.send(asked))
-	m.follow(g)
+	m.follow(g, unshut)
 	if err := errors.Join(errs...); err != nil {
 		delete(m.extended, g.Instance)
 		return err
@@ -73,21 +72,27 @@ func (m *Manager) put(g Group, until boottime.Time) error {
 	return nil
 }
 
-// follow puts the routes and rules on that go with the addresses. What is new among their faults is logged.
-func (m *Manager) follow(g Group) {
-	p := policy{g.Routes, g.Rules}
-	if p.empty() || m.conn == nil {
-		return
+// follow puts the routes and rules on that go with the addresses, and keeps their faults with that of the filter, which
+// came before. What is new among them is logged.
+func (m *Manager) follow(g Group, unshut error) {
+	var errs []error
+	if unshut != nil {
+		errs = append(errs, unshut)
 	}
-	before := fmt.Sprint(m.faults[g.Instance])
-	errs := p.install(m.conn)
-	m.faults[g.Instance] = errs
+	if p := (policy{g.Routes, g.Rules}); !p.empty() && m.conn != nil {
+		more := p.install(m.conn)
+		m.renew(errors.Join(more...))
+		errs = append(errs, more...)
+	}
+	before := m.faults[g.Instance]
 	if len(errs) == 0 {
 		delete(m.faults, g.Instance)
-	} else if fmt.Sprint(errs) != before {
-		m.log.Warn("routes or rules of an instance could not be added", "instance", g.Instance, "error", errors.Join(errs...))
+		return
 	}
-	m.renew(errors.Join(errs...))
+	m.faults[g.Instance] = errs
+	if fmt.Sprint(errs) != fmt.Sprint(before) {
+		m.log.Warn("what goes with an instance's addresses could not be added", "instance", g.Instance, "error", errors.Join(errs...))
+	}
 }
 
 // renew replaces a netlink socket that failed.

@@ -18,8 +18,8 @@
 //     of the lifetime has passed.
 //   - Add and Extend look at the clock directly before the system call: an expired lease puts no address on, and ends
 //     announcements that were still to come.
-//   - On go the filter, addresses, routes, rules; off they go in the reverse order. A route or rule that fails keeps no
-//     instance from being MASTER: it is logged and in Faults. A filter that fails does: the address would take traffic.
+//   - On go the filter, addresses, routes, rules; off they go in the reverse order. A filter, route or rule that fails
+//     keeps no instance from being MASTER: it is logged and in Faults.
 //   - Routes are put before others of the same destination and removed by their protocol number, so that nobody else's
 //     is lost.
 //   - The kernel drops all addresses of a subnet with its first one unless the interface promotes secondaries. Prepare

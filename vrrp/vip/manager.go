@@ -140,8 +140,8 @@ func (m *Manager) Link(dev string) (Link, error) {
 // Add puts all of the group's addresses on; those that are there already get their lifetime anew. It does nothing and
 // returns ErrExpired when the clock stands at or after until (zero: no limit). One failure does not keep the other
 // addresses from going on: the error joins an *AddressError for each that did not, and a *LinkError for each unknown
-// interface. An interface without carrier is no error here: see Link.Usable. Routes and rules follow the addresses; one
-// that fails is logged and in Faults, and no error.
+// interface. An interface without carrier is no error here: see Link.Usable. A filter before and routes and
+// rules after the addresses: one that fails is logged and in Faults, and no error.
 func (m *Manager) Add(g Group, until boottime.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

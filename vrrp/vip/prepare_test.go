@@ -261,6 +261,13 @@ func TestNoAcceptTakesNoTraffic(t *testing.T) {
 		t.Error("nobody finds it")
 	}
 	m.do(func() error { return m.Remove(g) })
+	m.fw.name = strings.Repeat("x", 1000) // more than the kernel takes
+	m.add(g)
+	if f := m.Faults("VI_1"); len(f) != 1 || !strings.Contains(f[0].Error(), "nftables") || !answers() {
+		t.Errorf("without its filter the address is not on, or nobody is told: %v", f)
+	}
+	m.fw.name = defaultTable
+	m.do(func() error { return m.Remove(g) })
 	g.Block = false
 	m.add(g)
 	if !answers() {
