@@ -75,7 +75,7 @@ func TestHelp(t *testing.T) {
 func TestReadersTakeFormat(t *testing.T) {
 	for _, l := range leaves() {
 		switch l.name {
-		case "agent", "join", "leave", "monitor", "reload", "keygen", "vip release":
+		case "agent", "keepalived", "join", "leave", "monitor", "reload", "keygen", "vip release":
 			continue // they do, or stream; there is nothing to lay out
 		}
 		var c call
