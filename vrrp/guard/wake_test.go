@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -195,16 +196,27 @@ func TestFloodDelaysNoRemoval(t *testing.T) {
 	if err != nil || !l.send(first) {
 		t.Fatal("not sent: ", err)
 	}
+	var flood [2][]byte // of holdings in turn, so that the guard is slower to take one in than the agent to send the next
+	for i := range flood {
+		h := holdOn("B", "10.0.0.2", 0)
+		for range 500 {
+			h.Addresses = append(h.Addresses, on("eth0", fmt.Sprintf("10.0.1.%d/32", i)))
+		}
+		if flood[i], err = appendHold(nil, h); err != nil {
+			t.Fatal(err)
+		}
+	}
 	go func() {
 		n := 0
 		defer func() { flooded <- n }()
-		for b := []byte(nil); ; n++ {
+		for ; ; n++ {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			b, _ = appendHold(b, holdOn("B", "10.0.0.2", boottime.Now().Add(150*time.Millisecond)))
+			b := flood[n%len(flood)]
+			binary.LittleEndian.PutUint64(b[10:], uint64(boottime.Now().Add(150*time.Millisecond))) // the expiry
 			l.send(b)
 			l.ring()
 		}
