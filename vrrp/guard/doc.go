@@ -15,7 +15,7 @@
 // A pet that only extends what the guard knows wakes nobody. It waits in the socket, for which the guard hears no more
 // than its end; what the guard wakes for is its timer, the agent's end of file, and a bell (an eventfd, link.go) that the
 // agent rings after any other message: a first hold, other addresses, a new epoch, an earlier expiry, a drop, new
-// instructions, and when the socket may be filling up. Thus a lease of 250 ms renewed every 50 ms costs four wake-ups a
+// instructions, and when the socket may be filling up. Thus a lease of 250 ms renewed every 50 ms costs four or five wake-ups a
 // second, not twenty. It loses nothing, by two rules:
 //
 //   - The guard, whatever woke it, reads the clock, takes in all that the socket holds, and only then judges deadlines, as
