@@ -130,7 +130,7 @@ func TestValidateUnreadable(t *testing.T) {
 func TestPairMerges(t *testing.T) {
 	a := write(t, "a.conf", instance("150"))
 	b := write(t, "b.conf", strings.Replace(instance("100"), "virtual_router_id 51", "virtual_router_id 52", 1))
-	run(t, "validate", "lb1="+a, "lb2="+b).bad(t, "b.conf:", "virtual_router_id", "a.conf")
+	run(t, "validate", "lb1="+a, "lb2="+b).bad(t, b+":3:20: error: ", "virtual_router_id", "at "+a+":3:20 ")
 }
 
 // TestApply: the files go to the agent as they are, and what it did is told.

@@ -45,7 +45,7 @@ func Load(files []File) (Document, Node, source.Problems) {
 		v.run()
 		all = append(all, d.ps...)
 		all = append(all, v.ps...)
-		views = append(views, view{node: node, doc: doc, settings: d.node})
+		views = append(views, view{node: node, doc: doc, settings: d.node, spots: d.spots})
 	}
 	doc := views[0].doc
 	if len(views) > 1 && !all.HasErrors() {
@@ -60,6 +60,7 @@ type view struct {
 	node     string
 	doc      Document
 	settings Node
+	spots    spots
 }
 
 // unique drops what the views of two nodes said twice.
