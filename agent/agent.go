@@ -136,6 +136,7 @@ func (a *Agent) makeTrades() {
 	a.fence.gone = a.speaker.Fenced
 	a.ready = newReadiness(a.caughtUp, a.speaker.SetReady)
 	a.arbiter.away = a.ready.away
+	a.arbiter.granted = a.engine.Rouse
 }
 
 // stopBudget bounds each step of an orderly end.

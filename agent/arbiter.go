@@ -11,6 +11,7 @@ import (
 type arbiter struct {
 	leases   *lease.Client
 	away     func() // told of each NoQuorum
+	granted  func() // told of each Granted, before the speaker
 	verdicts chan vrrp.Verdict
 }
 
@@ -30,8 +31,11 @@ func (a *arbiter) run(ctx context.Context) error {
 				<-ctx.Done()
 				return nil
 			}
-			if v.Kind == lease.NoQuorum {
+			switch v.Kind {
+			case lease.NoQuorum:
 				a.away()
+			case lease.Granted:
+				a.granted()
 			}
 			select {
 			case a.verdicts <- translate(v):

@@ -208,7 +208,7 @@ type RaftPeer struct {
 	Node        string `json:"node"`
 	ID          string `json:"id"`
 	Address     string `json:"address"`
-	State       string `json:"state"` // leader, follower
+	State       string `json:"state"` // leader, follower; unknown while there is no leader
 	Voter       bool   `json:"voter"`
 	CommitIndex uint64 `json:"commit_index"`
 }

@@ -165,13 +165,14 @@ func TestRestartOfAllLosesNothing(t *testing.T) {
 		leaderOf(t, nodes...)
 		for _, n := range nodes {
 			n.app.until(t, "the entries on "+n.conf.Name, func() bool { return len(n.app.entries) == len(want) })
+			n.app.until(t, "the configuration", func() bool { return len(n.app.versions) > 0 })
+			entries, versions := n.app.heard()
 			for k, s := range want {
-				if n.app.entries[k] != s {
-					t.Errorf("%s: %v sticks to %q, want %q", n.conf.Name, k, n.app.entries[k], s)
+				if entries[k] != s {
+					t.Errorf("%s: %v sticks to %q, want %q", n.conf.Name, k, entries[k], s)
 				}
 			}
-			n.app.until(t, "the configuration", func() bool { return len(n.app.versions) > 0 })
-			if v := n.app.versions[0]; v.Version != 2+uint64(round) {
+			if v := versions[0]; v.Version != 2+uint64(round) {
 				t.Errorf("%s is told of version %d first, want the newest alone", n.conf.Name, v.Version)
 			}
 		}
@@ -189,7 +190,8 @@ func TestNodeAloneAfterRestartRunsWhatItKnew(t *testing.T) {
 	}
 	n := nodes[1].again(t)
 	n.app.until(t, "the last configuration without a majority", func() bool { return len(n.app.versions) == 1 })
-	if v := n.app.versions[0]; v.Version != 2 || string(v.Payload) != "two" {
+	_, versions := n.app.heard()
+	if v := versions[0]; v.Version != 2 || string(v.Payload) != "two" {
 		t.Errorf("told of version %d %q first", v.Version, v.Payload)
 	}
 }

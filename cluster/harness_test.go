@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,6 +61,13 @@ func (a *testApp) ConfigCommitted(v ConfigVersion) {
 	a.tell()
 	a.mu.Unlock()
 	c.Running(v.Version, cant)
+}
+
+// heard copies what the program was told so far: the cluster goes on telling while a test looks.
+func (a *testApp) heard() (map[tables.Key]string, []ConfigVersion) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.entries), slices.Clone(a.versions)
 }
 
 func (a *testApp) BindingsApplied(cs []tables.Change) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/config"
@@ -160,7 +161,11 @@ func applyLeaf() *leaf {
 	return &leaf{
 		name: "apply", args: "[options] FILE...", short: "Make files the configuration of every node", client: true, format: true,
 		long: filesText + "\nThe files are checked, every live node is asked whether it can run them, then all change together, without " +
-			"dropping a connection; the command ends when every live node runs the new version. If anything is wrong anywhere, nothing changes.",
+			"dropping a connection; the command ends when every live node runs the new version. If anything is wrong anywhere, nothing changes.\n" +
+			"Exits 0 when every live node runs the version, else 1. There are two kinds of 1: it was refused, and nothing changed; or it is " +
+			"committed and runs, but not on every node that was thought alive. Such a node is named with its state: silent (it does not answer, " +
+			"as for the seconds until the others see that it died; it takes the version when it is back), behind (still at work) or failed " +
+			"(it can't run it, or not all of it).",
 		flags: func(fs *flag.FlagSet) {
 			fs.StringVar(format, "as", "", "read all files as this `dialect`: hcl, haproxy or keepalived")
 			ignore = ignoreFlag(fs)
@@ -184,33 +189,106 @@ func applyLeaf() *leaf {
 			if err != nil {
 				return err
 			}
-			if err := c.print(a, func(w io.Writer) { printApplied(c, w, a) }); err != nil {
+			out, lacking := states(a)
+			if err := c.print(out, func(w io.Writer) { printApplied(c, w, out) }); err != nil {
 				return err
 			}
-			for _, n := range a.Nodes {
-				if n.Error != "" {
-					return errSilent
-				}
+			if lacking > 0 {
+				return fmt.Errorf("version %d is committed, but %d of %s not run it yet", a.Version, lacking, nodesDo(len(a.Nodes), lacking))
 			}
 			return nil
 		},
 	}
 }
 
-func printApplied(c *call, w io.Writer, a api.ApplyResponse) {
+// applied is what apply prints: the agent's answer, with a word for what became of each node.
+type applied struct {
+	api.ApplyResponse
+	Nodes []nodeApplied `json:"nodes"`
+}
+
+type nodeApplied struct {
+	api.NodeReport
+	State string `json:"state"` // runs, silent, behind, failed
+}
+
+// What became of a node. Agents say in Error why a node does not run the version; these two beginnings are theirs.
+const (
+	saysSilent  = "does not answer"
+	saysWorking = "still working on it"
+)
+
+// states gives each node its word, and tells how many do not run the version.
+func states(a api.ApplyResponse) (out applied, lacking int) {
+	out = applied{a, make([]nodeApplied, 0, len(a.Nodes))}
+	for _, n := range a.Nodes {
+		state := "failed"
+		switch {
+		case n.Error == "" && n.Version >= a.Version:
+			state = "runs"
+		case n.Error == "", strings.HasPrefix(n.Error, saysWorking):
+			state = "behind"
+		case strings.HasPrefix(n.Error, saysSilent):
+			state = "silent"
+		}
+		if state != "runs" {
+			lacking++
+		}
+		out.Nodes = append(out.Nodes, nodeApplied{n, state})
+	}
+	return out, lacking
+}
+
+func printApplied(c *call, w io.Writer, a applied) {
 	printProblems(c.errOut, a.Problems)
 	printChanges(w, a.Changes)
 	if len(a.Changes) == 0 {
 		fmt.Fprintf(w, "Version %d says so already.\n", a.Version)
 	}
+	runs := 0
 	for _, n := range a.Nodes {
-		if n.Error != "" {
-			fmt.Fprintf(c.errOut, "node %s: %s\n", n.Node, n.Error)
-			continue
+		if n.State == "runs" {
+			runs++
+			fmt.Fprintf(w, "    %s runs version %d after %.0f ms\n", n.Node, n.Version, n.TookMS)
 		}
-		fmt.Fprintf(w, "    %s runs version %d after %.0f ms\n", n.Node, n.Version, n.TookMS)
 	}
-	fmt.Fprintf(w, "==> Version %d is in force (%.0f ms).\n", a.Version, a.TookMS)
+	if runs == len(a.Nodes) {
+		fmt.Fprintf(w, "==> Version %d is in force (%.0f ms).\n", a.Version, a.TookMS)
+		return
+	}
+	fmt.Fprintf(w, "==> Version %d is committed and runs on %d of %s (%.0f ms).\n", a.Version, runs, count(len(a.Nodes), "node"), a.TookMS)
+	for _, n := range a.Nodes {
+		if n.State != "runs" {
+			fmt.Fprintln(c.errOut, lackingLine(n, a))
+		}
+	}
+}
+
+// lackingLine says of a node that does not run the version what is the matter and what comes next.
+func lackingLine(n nodeApplied, a applied) string {
+	switch n.State {
+	case "silent":
+		why := strings.TrimPrefix(strings.TrimPrefix(n.Error, saysSilent), ": ")
+		if why != "" {
+			why = " (" + why + ")"
+		}
+		return fmt.Sprintf("node %s: silent: it did not answer within %.1f s%s; it takes version %d when it is back", n.Node, a.TookMS/1000, why, a.Version)
+	case "behind":
+		was := ""
+		if n.Version > 0 {
+			was = fmt.Sprintf(" and runs version %d", n.Version)
+		}
+		return fmt.Sprintf("node %s: behind: it is still working on version %d%s", n.Node, a.Version, was)
+	}
+	return fmt.Sprintf("node %s: failed: it can't run version %d: %s", n.Node, a.Version, n.Error)
+}
+
+// nodesDo is "3 nodes does" or "3 nodes do", as the number before it asks.
+func nodesDo(of, n int) string {
+	if n == 1 {
+		return count(of, "node") + " does"
+	}
+	return count(of, "node") + " do"
 }
 
 func printChanges(w io.Writer, cs []api.Change) {

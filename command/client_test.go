@@ -91,6 +91,15 @@ var readers = []struct {
 		Since:      noon, Cause: "lease granted", Adverts: []api.Advert{{Source: "10.0.0.2", Priority: 80, Time: noon, Count: 12}},
 		Moves: []api.Move{{Time: noon, From: "BACKUP", To: "MASTER", Cause: "lease granted", Epoch: 7}}, Counters: map[string]uint64{"adverts_sent": 99, "bad_ttl": 0},
 	}, []string{"held by lb1", "epoch 7", "lease: 212 ms left", "90 = 150 -60 (track_script chk_web: failed)", "no carrier", "10.0.0.2", "BACKUP -> MASTER", "adverts_sent = 99"}},
+	{[]string{"vip", "why", "VI_2"}, "GET /v1/vips/VI_2", api.Why{
+		VIP:  api.VIP{Instance: "VI_2", Addresses: []string{"10.0.0.102/24"}, Election: "cluster", Holder: "lb2", Epoch: 5},
+		Node: "w", Candidates: []api.Candidate{{Node: "lb2", Priority: 150, Ready: true, Holding: true}, {Node: "lb1", Priority: 100, Ready: true}},
+		Cause: "this node does not stand for it: it is a witness",
+	}, []string{"VI_2 (10.0.0.102/24) is held by lb2, epoch 5, election cluster\nhere, on w: this node does not stand for it: it is a witness\n\nCandidates\n", "lb1", "150"}},
+	{[]string{"vip", "why", "VI_3"}, "GET /v1/vips/VI_3", api.Why{
+		VIP:  api.VIP{Instance: "VI_3", Addresses: []string{"10.0.0.103/24"}, Election: "vrrp"},
+		Node: "w", Cause: "this node does not stand for it: it is a witness",
+	}, []string{"VI_3 (10.0.0.103/24) has election vrrp: only nodes that stand for it know who holds it\nhere, on w: this node"}},
 	{[]string{"table", "list"}, "GET /v1/tables", []api.Table{{Name: "app", Type: "ip", Size: 10240, Entries: 3}}, []string{"Table", "app", "ip", "10240", "3"}},
 	{[]string{"table", "show", "app"}, "GET /v1/tables/app", []api.TableEntry{{Key: "192.0.2.7", Server: "web1", ExpiresMS: 90_000}},
 		[]string{"Key", "192.0.2.7", "web1", "1m30s"}},

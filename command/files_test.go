@@ -130,7 +130,7 @@ func TestValidateUnreadable(t *testing.T) {
 func TestPairMerges(t *testing.T) {
 	a := write(t, "a.conf", instance("150"))
 	b := write(t, "b.conf", strings.Replace(instance("100"), "virtual_router_id 51", "virtual_router_id 52", 1))
-	run(t, "validate", "lb1="+a, "lb2="+b).bad(t, "b.conf:", "virtual_router_id", "a.conf")
+	run(t, "validate", "lb1="+a, "lb2="+b).bad(t, b+":3:20: error: ", "virtual_router_id", "at "+a+":3:20 ")
 }
 
 // TestApply: the files go to the agent as they are, and what it did is told.
@@ -164,12 +164,57 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestApplyPartly: a node that could not follow is named, and the command does not end well.
+// TestApplyPartly: the version is committed and runs, and that is said; each node that does not run it is named with what is
+// the matter and what comes next, and the command does not end well.
 func TestApplyPartly(t *testing.T) {
 	_, addr := stub(t, map[string]any{"PUT /v1/config/apply": api.ApplyResponse{
-		Version: 8, Nodes: []api.NodeReport{{Node: "lb1", Version: 8}, {Node: "lb2", Error: "did not report in time"}}}})
+		Version: 8, TookMS: 5012, Changes: []api.Change{{Path: "a", Kind: "added", New: "b"}}, Nodes: []api.NodeReport{
+			{Node: "lb1", Version: 8, TookMS: 12},
+			{Node: "lb2", Error: "does not answer: context deadline exceeded"},
+			{Node: "lb3", Version: 7, Error: "still working on it", TookMS: 10_000},
+			{Node: "lb4", Version: 7, Error: "haproxy.cfg:7:5: error: port 80 is held by nginx (pid 12)", TookMS: 3},
+			{Node: "lb5", Version: 7}, // asked what it runs while it is at work
+		}}})
+	file := write(t, "haproxy.cfg", goodCfg)
+	r := run(t, "apply", file, addr)
+	if r.code != 1 {
+		t.Errorf("exit code %d", r.code)
+	}
+	if want := "  + a b\n    lb1 runs version 8 after 12 ms\n==> Version 8 is committed and runs on 1 of 5 nodes (5012 ms).\n"; r.out != want {
+		t.Errorf("printed %q, want %q", r.out, want)
+	}
+	want := "node lb2: silent: it did not answer within 5.0 s (context deadline exceeded); it takes version 8 when it is back\n" +
+		"node lb3: behind: it is still working on version 8 and runs version 7\n" +
+		"node lb4: failed: it can't run version 8: haproxy.cfg:7:5: error: port 80 is held by nginx (pid 12)\n" +
+		"node lb5: behind: it is still working on version 8 and runs version 7\n" +
+		"reeve apply: version 8 is committed, but 4 of 5 nodes do not run it yet\n"
+	if r.err != want {
+		t.Errorf("errors\n%s, want\n%s", r.err, want)
+	}
+
+	r = run(t, "apply", file, addr, "-format=json")
+	var got struct {
+		Version int
+		Nodes   []struct{ Node, State, Error string }
+	}
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != 1 || got.Version != 8 || strings.Count(r.out, `"nodes"`) != 1 {
+		t.Fatalf("%v: %d, %s", err, r.code, r.out)
+	}
+	var states []string
+	for _, n := range got.Nodes {
+		states = append(states, n.Node+" "+n.State)
+	}
+	if s := strings.Join(states, ", "); s != "lb1 runs, lb2 silent, lb3 behind, lb4 failed, lb5 behind" {
+		t.Errorf("states %s", s)
+	}
+}
+
+// TestApplyOneSilent: one node that died a moment ago, told in the singular.
+func TestApplyOneSilent(t *testing.T) {
+	_, addr := stub(t, map[string]any{"PUT /v1/config/apply": api.ApplyResponse{Version: 3, TookMS: 100, Nodes: []api.NodeReport{
+		{Node: "lb1", Version: 3}, {Node: "lb2", Error: "does not answer"}}}})
 	r := run(t, "apply", write(t, "haproxy.cfg", goodCfg), addr)
-	if r.code != 1 || !strings.Contains(r.err, "node lb2: did not report in time\n") {
+	if r.code != 1 || r.err != "node lb2: silent: it did not answer within 0.1 s; it takes version 3 when it is back\nreeve apply: version 3 is committed, but 1 of 2 nodes does not run it yet\n" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -17,7 +17,8 @@ import (
 func vipListLeaf() *leaf {
 	return &leaf{
 		name: "vip list", args: "[options]", short: "Show who holds which virtual address", client: true, format: true, noArgs: true,
-		long: "Lists the instances with their addresses, who holds them and under which epoch.",
+		long: "Lists the instances with their addresses, who holds them and under which epoch. Those that this node does not " +
+			"stand for have no state and no priority here.",
 		run: func(c *call) error {
 			cl, err := c.dial()
 			if err != nil {
@@ -30,8 +31,12 @@ func vipListLeaf() *leaf {
 			return c.print(vs, func(w io.Writer) {
 				rows := make([][]string, 0, len(vs))
 				for _, v := range vs {
+					priority := ""
+					if v.State != "" {
+						priority = strconv.Itoa(v.Priority)
+					}
 					rows = append(rows, []string{v.Instance, strings.Join(v.Addresses, " "), v.Holder,
-						strconv.FormatUint(v.Epoch, 10), v.Election, v.State, strconv.Itoa(v.Priority)})
+						strconv.FormatUint(v.Epoch, 10), v.Election, v.State, priority})
 				}
 				table(w, []string{"Instance", "Addresses", "Holder", "Epoch", "Election", "State Here", "Priority Here"}, rows)
 			})
@@ -43,7 +48,7 @@ func vipWhyLeaf() *leaf {
 	return &leaf{
 		name: "vip why", args: "[options] INSTANCE", short: "Explain why an address is where it is", client: true, format: true,
 		long: "Prints the evidence about one instance: candidates, priorities with each weight's cause, lease and epoch, the " +
-			"last adverts heard, the last moves.",
+			"last adverts heard, the last moves. A node that does not stand for it (a witness, say) prints what the cluster knows.",
 		run: func(c *call) error {
 			if len(c.args) != 1 {
 				return usagef("name one instance (`reeve vip list` shows them)")
@@ -62,20 +67,7 @@ func vipWhyLeaf() *leaf {
 }
 
 func printWhy(w io.Writer, y api.Why) {
-	holder := y.Holder
-	if holder == "" {
-		holder = "nobody"
-	}
-	fmt.Fprintf(w, "%s (%s) is held by %s, epoch %d, election %s\n", y.Instance, strings.Join(y.Addresses, " "), holder, y.Epoch, y.Election)
-	fmt.Fprintf(w, "here, on %s: %s since %s: %s\n", y.Node, y.State, stamp(y.Since), y.Cause)
-	if y.LeaseLeftMS > 0 {
-		fmt.Fprintf(w, "lease: %.0f ms left\n", y.LeaseLeftMS)
-	}
-	fmt.Fprintf(w, "priority: %d = %d", y.Priority, y.BasePriority)
-	for _, g := range y.Weights {
-		fmt.Fprintf(w, " %+d (%s: %s)", g.Weight, g.Cause, g.State)
-	}
-	fmt.Fprintln(w)
+	printStanding(w, y)
 	if len(y.Candidates) > 0 {
 		rows := make([][]string, 0, len(y.Candidates))
 		for _, k := range y.Candidates {
@@ -111,6 +103,35 @@ func printWhy(w io.Writer, y api.Why) {
 		}
 		fmt.Fprintf(w, "    %s = %d\n", k, y.Counters[k])
 	}
+}
+
+// printStanding says who holds the address and how this node stands to it. A node without a state stands aside.
+func printStanding(w io.Writer, y api.Why) {
+	name := y.Instance
+	if len(y.Addresses) > 0 {
+		name += " (" + strings.Join(y.Addresses, " ") + ")"
+	}
+	switch {
+	case y.State == "" && y.Election == "vrrp":
+		fmt.Fprintf(w, "%s has election vrrp: only nodes that stand for it know who holds it\n", name)
+	case y.Holder == "":
+		fmt.Fprintf(w, "%s is held by nobody, epoch %d, election %s\n", name, y.Epoch, y.Election)
+	default:
+		fmt.Fprintf(w, "%s is held by %s, epoch %d, election %s\n", name, y.Holder, y.Epoch, y.Election)
+	}
+	if y.State == "" {
+		fmt.Fprintf(w, "here, on %s: %s\n", y.Node, y.Cause)
+		return
+	}
+	fmt.Fprintf(w, "here, on %s: %s since %s: %s\n", y.Node, y.State, stamp(y.Since), y.Cause)
+	if y.LeaseLeftMS > 0 {
+		fmt.Fprintf(w, "lease: %.0f ms left\n", y.LeaseLeftMS)
+	}
+	fmt.Fprintf(w, "priority: %d = %d", y.Priority, y.BasePriority)
+	for _, g := range y.Weights {
+		fmt.Fprintf(w, " %+d (%s: %s)", g.Weight, g.Cause, g.State)
+	}
+	fmt.Fprintln(w)
 }
 
 func yes(b bool) string {

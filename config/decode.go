@@ -28,6 +28,7 @@ type decoder struct {
 	warned   map[string]bool       // file and note: a thing without effect is said once a file
 	broken   map[string]bool       // settings that were given, but wrong: nobody needs to hear that they are missing
 	places   map[string]source.Pos // of settings that have no Pos of their own, for the cross checks
+	spots    spots                 // where each word of a section stands
 	quiet    bool                  // the lines of a defaults section are told about once, not for each proxy
 }
 
@@ -38,6 +39,7 @@ func newDecoder() *decoder {
 		warned:   map[string]bool{},
 		broken:   map[string]bool{},
 		places:   map[string]source.Pos{},
+		spots:    spots{},
 	}
 }
 
@@ -52,6 +54,7 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 	for _, n := range nodes {
 		normalize(&n)
 		d.torn(n)
+		d.spots.note(n)
 		switch n.Def.Name {
 		case "global":
 			d.global(n)

@@ -71,7 +71,7 @@ func Load(files []File, options ...Options) (Document, Node, source.Problems) {
 			ps = milder(ps)
 		}
 		all = append(all, ps...)
-		views = append(views, view{node: node, doc: doc, settings: d.node})
+		views = append(views, view{node: node, doc: doc, settings: d.node, spots: d.spots})
 	}
 	doc := views[0].doc
 	doc.VRRP.Global.ConfigID = opts.ConfigID
@@ -101,6 +101,7 @@ type view struct {
 	node     string
 	doc      Document
 	settings Node
+	spots    spots
 }
 
 // unique drops what the views of two nodes said twice.

@@ -15,7 +15,7 @@ func merge(views []view, ps *source.Problems) Document {
 	doc := base.doc
 	for _, v := range views[1:] {
 		for _, c := range Diff(doc, neutral(v.doc, doc)) {
-			tell(c, base.node, v.node, ps)
+			tell(c, base, v, ps)
 		}
 	}
 	nodes := map[string]Override{}
@@ -49,9 +49,11 @@ func merge(views []view, ps *source.Problems) Document {
 }
 
 // tell reports a difference at the place of the second file, with the place of the first.
-func tell(c Change, first, second string, ps *source.Problems) {
+func tell(c Change, a, b view, ps *source.Problems) {
 	const hint = "only router_id, notification_email_from, smtp_helo_name, state, priority, interface, dev, mcast_src_ip, unicast_src_ip, unicast_peer, " +
 		"track_interface, nopreempt, preempt_delay and the arguments of notify may differ"
+	c.OldPos, c.NewPos = a.spots.of(c.Path, c.OldPos), b.spots.of(c.Path, c.NewPos)
+	first, second := a.node, b.node
 	switch c.Kind {
 	case Added:
 		ps.Errorf(c.NewPos, hint, "%s: %s has it, %s has not", c.Path, second, first)

@@ -47,7 +47,7 @@ func TestMergeNamesWhatElseDiffers(t *testing.T) {
 		{"interface", "eth0", "eth1", ""},
 		{"notify argument", "/n a", "/n b", ""},
 		{"notify command", "/n a", "/m a", "vrrp_instance V / notify"},
-		{"VRID", "router_id 5", "router_id 6", `vrrp_instance V / virtual_router_id: b says "6", a says "5" at a.conf:1:1`},
+		{"VRID", "router_id 5", "router_id 6", `vrrp_instance V / virtual_router_id: b says "6", a says "5" at a.conf:`},
 		{"address", "10.0.0.1", "10.0.0.2", "vrrp_instance V / virtual_ipaddress 1"},
 		{"instance", "vrrp_instance V", "vrrp_instance W", "vrrp_instance V: a has it, b has not"},
 	} {
@@ -61,6 +61,47 @@ func TestMergeNamesWhatElseDiffers(t *testing.T) {
 		}
 		if by := len(d.Nodes); c.want == "" && c.name != "nothing" && by != 2 {
 			t.Errorf("%s: %d overrides, want 2", c.name, by)
+		}
+	}
+}
+
+// TestDifferencesAreNamedAtTheirWords: the message of a difference leads to the word itself in both files; where one file
+// does not say the word, to the section that could.
+func TestDifferencesAreNamedAtTheirWords(t *testing.T) {
+	const a = `global_defs {
+  vrrp_garp_master_delay 3
+}
+vrrp_instance V {
+  interface eth0
+  virtual_router_id 5
+  advert_int 1
+  authentication {
+    auth_type PASS
+    auth_pass one
+  }
+  nopreempt
+  garp_master_delay 4
+  notify "/n a"
+  virtual_ipaddress {
+    10.0.0.1/24
+  }
+}
+`
+	for _, c := range []struct{ name, from, to, at, other string }{
+		{"VRID", "virtual_router_id 5", "virtual_router_id 6", "b.conf:6:21", "a.conf:6:21"},
+		{"another line", "  virtual_router_id 5", "\n\n    virtual_router_id 6", "b.conf:8:23", "a.conf:6:21"},
+		{"a word of a block", "auth_pass one", "auth_pass two", "b.conf:10:15", "a.conf:10:15"},
+		{"a word with a dot in its field", "delay 4", "delay 5", "b.conf:13:21", "a.conf:13:21"},
+		{"a global word", "delay 3", "delay 6", "b.conf:2:26", "a.conf:2:26"},
+		{"a command", "/n a", "/m a", "b.conf:14:11", "a.conf:14:11"},
+		{"an address", "10.0.0.1", "10.0.0.2", "b.conf:16:5", "a.conf:16:5"},
+		{"only there", "  nopreempt\n", "", "b.conf:4:1", "a.conf:12:3"},
+	} {
+		files := []File{{Name: "a.conf", Node: "a", Content: []byte(a)}, {Name: "b.conf", Node: "b", Content: []byte(strings.Replace(a, c.from, c.to, 1))}}
+		_, _, ps := Load(files)
+		err := ps.Err()
+		if err == nil || !strings.HasPrefix(err.Error(), c.at+": error: ") || !strings.Contains(err.Error(), " at "+c.other+" ") {
+			t.Errorf("%s: %v, want it at %s and %s", c.name, err, c.at, c.other)
 		}
 	}
 }

@@ -26,6 +26,11 @@
 // VerifyLeader: there an answer to a heartbeat that was already under way counts for a round that began after it, so a
 // leader that slept between the two would be confirmed by the past.
 //
+// What the streams carry are heartbeats too: a renewal that tells of the last answer shows the leader that both directions
+// work, an answer shows a follower that its leader leads. Raft is told of either (Log.Contact, Log.Led) and sends heartbeats
+// of its own only where a stream is silent. Answers also say how far they are from the step in which the leader would like all
+// renewals to come, so that an idle cluster wakes as one. A node that holds nothing renews half as often.
+//
 // A life is one run of a Client. A lease belongs to a life, not only to a node: what a former life of the same node held
 // is never extended to the next one, so a guard's late word about an old epoch can't concern addresses that are on.
 package lease

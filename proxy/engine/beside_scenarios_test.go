@@ -304,7 +304,7 @@ func TestStatusBesideHAProxy(t *testing.T) {
 	t.Parallel()
 	addr := freePort(t, "127.0.0.1")
 	open := func() net.Listener {
-		l, err := net.Listen("tcp", addr.String())
+		l, err := sharing.Listen(t.Context(), "tcp", addr.String())
 		if err != nil {
 			t.Fatal(err)
 		}

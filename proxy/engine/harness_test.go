@@ -10,10 +10,12 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stick"
@@ -101,14 +103,49 @@ func (s *logSink) next(t testing.TB) string {
 	}
 }
 
+// sharing listens on a port that freePort holds.
+var sharing = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
+		return e
+	}
+	return err
+}}
+
+// freePort is an address that nobody listens on, and that nobody else is given while the test runs: tests run side by side,
+// and HAProxy and Reeve both listen with SO_REUSEPORT, so that two of them would share one port without a word.
 func freePort(t testing.TB, ip string) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	family, addr := unix.AF_INET, netip.MustParseAddr(ip)
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
+	t.Cleanup(func() { unix.Close(fd) }) // bound all the while, never listening
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		t.Fatal(err)
+	}
+	var to unix.Sockaddr = &unix.SockaddrInet6{Addr: addr.As16()}
+	if addr.Is4() {
+		to = &unix.SockaddrInet4{Addr: addr.As4()}
+	}
+	if err := unix.Bind(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(addr, uint16(name.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(addr, uint16(name.Port))
+	}
+	t.Fatalf("bound to a %T", name)
+	return netip.AddrPort{}
 }
 
 // common is a defaults section with short timeouts.

@@ -36,6 +36,9 @@ func (r *rest) stir() {
 	}
 }
 
+// Rouse tells an engine that rests that requests are about to come: an address comes to this node. Safe for concurrent use.
+func (e *Engine) Rouse() { e.rest.stir() }
+
 // run sets GOMAXPROCS: most while there is something to do, 1 when there has been nothing for some seconds. At its end it
 // is most.
 func (r *rest) run(ctx context.Context, most int) {

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/reeve-lb/reeve/internal/boottime"
 )
 
 const (
@@ -50,16 +51,13 @@ type Client struct {
 	kick   chan struct{} // cap 1: something is pending
 
 	mu      sync.Mutex
-	sock    *os.File // nil while no guard runs
-	raw     syscall.RawConn
+	link    *link // nil while no guard runs
 	holding map[string]Holding
 	blob    []byte
 	pending map[string]bool // instances whose latest state the guard does not have
 	unsaid  bool            // the blob too
 	closing bool
 	buf     []byte
-	try     func(uintptr) // sendTo
-	fail    error         // of the last try
 
 	pid                   atomic.Int64
 	starts, held, removed atomic.Uint64
@@ -69,13 +67,11 @@ type Client struct {
 // again when it dies, until Close.
 func Start(ctx context.Context, o Options) (*Client, error) {
 	c := newClient(o)
-	sock, pid, err := launch(ctx, c.o)
+	l, err := launch(ctx, c.o)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.adopt(sock, pid); err != nil {
-		return nil, err
-	}
+	c.adopt(l)
 	c.begin()
 	return c, nil
 }
@@ -87,12 +83,10 @@ func newClient(o Options) *Client {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	c := &Client{
+	return &Client{
 		o: o, log: o.Logger, done: make(chan struct{}), kick: make(chan struct{}, 1),
 		holding: map[string]Holding{}, pending: map[string]bool{},
 	}
-	c.try = c.sendTo
-	return c
 }
 
 // begin starts the goroutines that Close waits for.
@@ -107,8 +101,17 @@ func (c *Client) begin() {
 func (c *Client) Pet(h Holding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	looks := boottime.Time(0)
+	if old, ok := c.holding[h.Instance]; ok && h.extends(old) {
+		looks = old.Expiry
+	}
 	c.holding[h.Instance] = h
-	c.offer(h.Instance)
+	c.offer(h.Instance, looks)
+}
+
+// extends reports whether h only moves away the expiry of what the guard was told before.
+func (h Holding) extends(old Holding) bool {
+	return h.Epoch == old.Epoch && !h.Expiry.Before(old.Expiry) && slices.Equal(h.Addresses, old.Addresses)
 }
 
 // Drop makes the guard forget the instance: the agent took its addresses off itself.
@@ -116,7 +119,7 @@ func (c *Client) Drop(instance string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.holding, instance)
-	c.offer(instance)
+	c.offer(instance, 0)
 }
 
 // Say gives the guard what its hook Said needs to tell the cluster, in place of what it had. It fails when the blob is
@@ -149,10 +152,10 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	if !c.closing {
 		c.closing = true
-		if c.sock != nil {
+		if c.link != nil {
 			c.flush()
 			c.buf = header(c.buf, kindBye)
-			c.send() // a full socket: end of file then says the same, only louder
+			c.send() // a full socket: end of file, which wakes the guard anyway, then says the same, only louder
 		}
 		c.disown()
 	}
@@ -163,19 +166,15 @@ func (c *Client) Close() error {
 }
 
 // adopt makes a started guard the current one and tells it everything.
-func (c *Client) adopt(sock *os.File, pid int) error {
-	raw, err := sock.SyscallConn()
-	if err != nil {
-		sock.Close()
-		return err
-	}
+func (c *Client) adopt(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		return sock.Close()
+		l.close()
+		return
 	}
-	c.sock, c.raw = sock, raw
-	c.pid.Store(int64(pid))
+	c.link = l
+	c.pid.Store(int64(l.pid))
 	c.starts.Add(1)
 	clear(c.pending)
 	for name := range c.holding {
@@ -183,22 +182,22 @@ func (c *Client) adopt(sock *os.File, pid int) error {
 	}
 	c.unsaid = len(c.blob) > 0
 	c.flush()
-	return nil
 }
 
-// disown closes the socket. c.mu is held.
+// disown lets go of the guard. c.mu is held.
 func (c *Client) disown() {
-	if c.sock != nil {
-		c.sock.Close()
-		c.sock, c.raw = nil, nil
+	if c.link != nil {
+		c.link.close()
+		c.link = nil
 		c.pid.Store(0)
 	}
 }
 
-// offer sends the instance's latest state now, if the socket takes it; otherwise it waits, and the latest wins. c.mu is
-// held.
-func (c *Client) offer(instance string) {
-	if c.sock == nil || len(c.pending) > 0 || c.unsaid {
+// offer sends the instance's latest state now, if the socket takes it; otherwise it waits, and the latest wins. The guard
+// is woken unless it looks by itself in time: at looks, the expiry that it knows of, for which it has a timer. Only the
+// clock read after sending tells: a guard that looked before might take the addresses off and look no more. c.mu is held.
+func (c *Client) offer(instance string, looks boottime.Time) {
+	if c.link == nil || len(c.pending) > 0 || c.unsaid {
 		c.pending[instance] = true
 		c.flush()
 		return
@@ -206,6 +205,10 @@ func (c *Client) offer(instance string) {
 	if !c.deliver(instance) {
 		c.pending[instance] = true
 		c.wake()
+		looks = 0 // for it to make room
+	}
+	if !boottime.Now().Before(looks) {
+		c.link.ring()
 	}
 }
 
@@ -224,24 +227,30 @@ func (c *Client) deliver(instance string) bool {
 	return c.send()
 }
 
-// flush offers what is pending until the socket is full. c.mu is held.
+// flush offers what is pending until the socket is full, and wakes the guard in any case. c.mu is held.
 func (c *Client) flush() {
-	if c.sock == nil {
+	if c.link == nil {
 		return
 	}
+	if !c.deliverAll() {
+		c.wake()
+	}
+	c.link.ring()
+}
+
+// deliverAll reports whether nothing is pending any more.
+func (c *Client) deliverAll() bool {
 	for _, name := range slices.Sorted(maps.Keys(c.pending)) {
 		if !c.deliver(name) {
-			c.wake()
-			return
+			return false
 		}
 		delete(c.pending, name)
 	}
 	if c.unsaid {
 		c.buf = appendSay(c.buf, c.blob)
-		if c.unsaid = !c.send(); c.unsaid {
-			c.wake()
-		}
+		c.unsaid = !c.send()
 	}
+	return !c.unsaid
 }
 
 func (c *Client) wake() {
@@ -252,16 +261,10 @@ func (c *Client) wake() {
 }
 
 // send tries once, without waiting. A dead socket is the reader's to notice: the next guard is told everything anew.
-// The closure is made once, not for each pet: c.fail carries what it finds, c.buf what it sends.
 func (c *Client) send() bool {
-	err := c.raw.Control(c.try)
-	if err == nil && c.fail == nil {
+	if c.link.send(c.buf) {
 		return true
 	}
 	c.held.Add(1)
 	return false
-}
-
-func (c *Client) sendTo(fd uintptr) {
-	c.fail = transmit(int(fd), c.buf)
 }

@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,22 +12,56 @@ import (
 	"github.com/reeve-lb/reeve/internal/boottime"
 )
 
-// sleepingGuard gives a client a guard that reads only when told to.
-func sleepingGuard(t *testing.T) (*Client, int) {
+// tied gives a client a guard of which the test has the socket and the bell.
+func tied(t testing.TB, c *Client) (sock, bell int) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	l, theirs, err := tie()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fds[1]) })
-	c := newClient(Options{Args: []string{"no-guard"}})
-	if err := c.adopt(os.NewFile(uintptr(fds[0]), "guard"), 4711); err != nil {
+	l.pid = 4711
+	c.adopt(l)
+	var fds []int
+	for _, f := range theirs {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		t.Cleanup(func() { unix.Close(fd) })
+		fds = append(fds, fd)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
 		t.Fatal(err)
 	}
+	return fds[0], fds[1]
+}
+
+// ringable gives a client a guard that reads only when told to, and whose bell can be looked at.
+func ringable(t testing.TB) (c *Client, sock, bell int) {
+	t.Helper()
+	c = newClient(Options{Args: []string{"no-guard"}})
+	sock, bell = tied(t, c)
 	c.begin()
 	t.Cleanup(func() { c.Close() })
-	return c, fds[1]
+	return c, sock, bell
 }
+
+func sleepingGuard(t testing.TB) (*Client, int) {
+	t.Helper()
+	c, sock, _ := ringable(t)
+	return c, sock
+}
+
+// rung reports whether the bell was rung since the last look.
+func rung(bell int) bool {
+	var b [8]byte
+	n, _ := unix.Read(bell, b[:])
+	return n == len(b)
+}
+
+// far is an expiry that no test reaches.
+func far() boottime.Time { return boottime.Now().Add(time.Hour) }
 
 // read takes in everything that is there and returns what a guard would know.
 func read(t *testing.T, fd int, known map[string]boottime.Time) (blob string) {
@@ -98,17 +131,114 @@ func TestSayIsBounded(t *testing.T) {
 
 func TestPetDoesNotAllocate(t *testing.T) {
 	c, fd := sleepingGuard(t)
-	h := hold("A", 1, 0)
 	buf := make([]byte, messageMax)
-	c.Pet(h)
-	allocs := testing.AllocsPerRun(100, func() {
-		h.Expiry++
+	for name, expiry := range map[string]boottime.Time{"quiet": far(), "rings": 0} {
+		h := hold("A", 1, expiry)
 		c.Pet(h)
-		_, _ = unix.Read(fd, buf)
-	})
-	if allocs > 0 {
-		t.Errorf("%v allocations a pet", allocs)
+		allocs := testing.AllocsPerRun(100, func() {
+			h.Expiry++
+			c.Pet(h)
+			_, _ = unix.Read(fd, buf)
+		})
+		if allocs > 0 {
+			t.Errorf("%s: %v allocations a pet", name, allocs)
+		}
 	}
+}
+
+// What the guard has to be woken for, and what it takes in when it wakes for something else.
+func TestWhatRings(t *testing.T) {
+	c, sock, bell := ringable(t)
+	end := far()
+	moved := hold("A", 2, end+ms)
+	moved.Addresses = []Address{on("eth1", "10.0.0.100/32")}
+	more := hold("A", 2, end+ms)
+	more.Addresses = append(more.Addresses, on("eth0", "10.0.0.101/32"))
+	pets := func(h Holding) func() { return func() { c.Pet(h) } }
+	for _, s := range []struct {
+		what  string
+		do    func()
+		rings bool
+	}{
+		{"the first hold", pets(hold("A", 1, end)), true},
+		{"an extension", pets(hold("A", 1, end+ms)), false},
+		{"another one", pets(hold("A", 1, end+2*ms)), false},
+		{"the same expiry again", pets(hold("A", 1, end+2*ms)), false},
+		{"the first hold of another instance", pets(hold("B", 1, end)), true},
+		{"an extension of the other", pets(hold("B", 1, end+ms)), false},
+		{"an earlier expiry", pets(hold("A", 1, end+ms)), true},
+		{"an extension of that", pets(hold("A", 1, end+2*ms)), false},
+		{"a new epoch", pets(hold("A", 2, end+2*ms)), true},
+		{"an address more", pets(more), true},
+		{"other addresses", pets(moved), true},
+		{"the first ones", pets(hold("A", 2, end+3*ms)), true},
+		{"instructions", func() { _ = c.Say([]byte("x")) }, true},
+		{"an extension after instructions", pets(hold("A", 2, end+4*ms)), false},
+		{"a drop", func() { c.Drop("A") }, true},
+		{"a hold after a drop", pets(hold("A", 2, end+5*ms)), true},
+		{"an expiry that is over", pets(hold("A", 2, boottime.Now())), true},
+		{"a hold that the guard may have given up", pets(hold("A", 2, end)), true},
+		{"an extension of it", pets(hold("A", 2, end+ms)), false},
+	} {
+		s.do()
+		if got := rung(bell); got != s.rings {
+			t.Errorf("%s: rung %v, want %v", s.what, got, s.rings)
+		}
+	}
+	known := map[string]boottime.Time{}
+	read(t, sock, known)
+	if known["A"] != end+ms || known["B"] != end+ms {
+		t.Errorf("what did not ring was not sent: %v", known)
+	}
+}
+
+// A new guard knows nothing: it is told everything, and woken for it.
+func TestNewGuardIsRung(t *testing.T) {
+	c := newClient(Options{})
+	_, _ = tied(t, c)
+	end := far()
+	c.Pet(hold("A", 1, end))
+	c.Pet(hold("A", 1, end+ms))
+	c.mu.Lock()
+	c.disown()
+	c.mu.Unlock()
+	sock, bell := tied(t, c)
+	c.begin()
+	defer c.Close()
+	known := map[string]boottime.Time{}
+	if read(t, sock, known); known["A"] != end+ms || !rung(bell) {
+		t.Errorf("the new guard was told of %v", known)
+	}
+	if c.Pet(hold("A", 1, end+2*ms)); rung(bell) {
+		t.Error("it was woken for an extension")
+	}
+}
+
+// Extensions that nobody reads ring before the socket is full, and again when it is.
+func TestRingsBeforeTheSocketIsFull(t *testing.T) {
+	c, sock, bell := ringable(t)
+	h := hold("A", 1, far())
+	c.Pet(h)
+	rung(bell)
+	pet := func() bool { h.Expiry++; c.Pet(h); return rung(bell) }
+	quiet := 0
+	for !pet() {
+		quiet++
+	}
+	if quiet < 20 || c.Stats().Held != 0 {
+		t.Errorf("rung after %d extensions, %d held back", quiet, c.Stats().Held)
+	}
+	for range 10000 {
+		if c.Stats().Held > 0 {
+			break
+		}
+		pet()
+	}
+	if held := c.Stats().Held; held == 0 || !pet() {
+		t.Errorf("a full socket did not ring, %d held back", held)
+	}
+	known := map[string]boottime.Time{}
+	within(t, 5*time.Second, "the latest arrives", func() bool { read(t, sock, known); return known["A"] == h.Expiry })
 }
 
 func TestStartFails(t *testing.T) {
@@ -158,22 +288,16 @@ func TestCloseTwice(t *testing.T) {
 }
 
 func BenchmarkPet(b *testing.B) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer unix.Close(fds[1])
-	c := newClient(Options{})
-	if err := c.adopt(os.NewFile(uintptr(fds[0]), "guard"), 1); err != nil {
-		b.Fatal(err)
-	}
-	c.begin()
-	defer c.Close()
-	h, buf := hold("VI_1", 1, 0), make([]byte, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.Expiry++
-		c.Pet(h)
-		_, _ = unix.Read(fds[1], buf)
+	for name, expiry := range map[string]boottime.Time{"extends": far(), "rings": 0} {
+		b.Run(name, func(b *testing.B) {
+			c, sock := sleepingGuard(b)
+			h, buf := hold("VI_1", 1, expiry), make([]byte, 256)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Expiry++
+				c.Pet(h)
+				_, _ = unix.Read(sock, buf)
+			}
+		})
 	}
 }

@@ -9,25 +9,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ear waits for the timer and the agent's socket at once. They are in an epoll of their own, which Go's poller watches: a
-// thread blocked in a system call would have to be taken over by the runtime's watcher at each pet, which costs several
-// times what the pet does.
+// ear waits for several descriptors at once, and only for what it is to hear of them. They are in an epoll of their own,
+// which Go's poller watches: a thread blocked in a system call would have to be taken over by the runtime's watcher each
+// time, and the poller itself listens for everything that a descriptor has to say.
 type ear struct {
 	file *os.File // the epoll
 	raw  syscall.RawConn
 	ep   int
-	evs  [2]unix.EpollEvent
+	evs  [3]unix.EpollEvent
 	n    int
 	try  func(fd uintptr) bool
 }
 
-func newEar(fds ...int) (*ear, error) {
+// interest is what to hear of a descriptor. That the other end is gone is heard in any case.
+type interest struct {
+	fd     int
+	events uint32
+}
+
+func newEar(list ...interest) (*ear, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	for _, fd := range fds {
-		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+	for _, i := range list {
+		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, i.fd, &unix.EpollEvent{Events: i.events, Fd: int32(i.fd)}); err != nil {
 			unix.Close(ep)
 			return nil, os.NewSyscallError("epoll_ctl", err)
 		}
@@ -58,7 +64,7 @@ func (e *ear) look(uintptr) bool {
 // wait blocks until something is there and returns the descriptors.
 func (e *ear) wait() ([]unix.EpollEvent, error) {
 	if err := e.raw.Read(e.try); err != nil {
-		return nil, fmt.Errorf("guard: wait: %w", err)
+		return nil, fmt.Errorf("wait: %w", err)
 	}
 	return e.evs[:e.n], nil
 }
@@ -66,10 +72,26 @@ func (e *ear) wait() ([]unix.EpollEvent, error) {
 // drop ends listening to a descriptor.
 func (e *ear) drop(fd int) { _ = unix.EpollCtl(e.ep, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// receive takes a message without waiting, and without telling the scheduler.
+// receive takes a message without waiting, and without telling the scheduler. Whoever dies with something unread makes
+// the kernel say so (ECONNRESET), once, ahead of what he sent before: that is read all the same, and ends as ever.
 func receive(fd int, buf []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
+	var err error
+	for range 3 {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), unix.MSG_DONTWAIT, 0, 0)
+		if errno == 0 {
+			return int(n), nil
+		}
+		if err = errno; errno != unix.ECONNRESET && errno != unix.EINTR {
+			break
+		}
+	}
+	return 0, err
+}
+
+// unread is how many bytes wait in a SOCK_SEQPACKET socket, of all messages together (unix(7), SIOCINQ).
+func unread(fd int) (int, error) {
+	var n int32
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCINQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil

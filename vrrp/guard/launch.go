@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -18,10 +17,8 @@ const (
 	stageEnv      = "REEVE_GUARD_STAGE"
 	stageLaunch   = "launch"
 	stageGuard    = "guard"
-	inheritedFD   = 3
+	inheritedFD   = 3 // the socket; the bell follows it
 	launchTimeout = 10 * time.Second
-	// sendBuffer holds a few hundred pets: the guard may stall for seconds before one is held back.
-	sendBuffer = 256 << 10
 )
 
 // processEnv is the guard's whole environment: a small heap, one processor, and nothing that came from outside.
@@ -29,79 +26,89 @@ func processEnv(stage string) []string {
 	return []string{stageEnv + "=" + stage, "GOMAXPROCS=1", "GOGC=40", "GOMEMLIMIT=8MiB", "GOTRACEBACK=single"}
 }
 
-// launch starts a guard and returns the agent's end of the socket and the guard's process id, once the guard has said
-// that it is ready.
-func launch(ctx context.Context, o Options) (*os.File, int, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, 0, os.NewSyscallError("guard socketpair", err)
-	}
-	theirs := os.NewFile(uintptr(fds[1]), "guard")
-	defer theirs.Close()
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		unix.Close(fds[0])
-		return nil, 0, os.NewSyscallError("guard socket", err)
-	}
-	_ = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer) // a smaller one only drops sooner
-	ours := os.NewFile(uintptr(fds[0]), "guard")
-	pid, err := launchOn(ctx, o, ours, theirs)
-	if err != nil {
-		ours.Close()
-		return nil, 0, err
-	}
-	return ours, pid, nil
-}
-
-func launchOn(ctx context.Context, o Options, ours, theirs *os.File) (int, error) {
+// launch starts a guard and returns the agent's end of what ties it to it, once the guard has said that it is ready.
+func launch(ctx context.Context, o Options) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, launchTimeout)
 	defer cancel()
+	l, theirs, err := tie()
+	if err != nil {
+		return nil, fmt.Errorf("start guard: %w", err)
+	}
+	err = runFirst(ctx, o, theirs)
+	for _, f := range theirs {
+		f.Close() // or the guard's death would not be an end of file
+	}
+	if err == nil {
+		limit, _ := ctx.Deadline()
+		l.pid, err = l.greeting(limit)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// tie makes both ends of a link; theirs are the guard's descriptors from inheritedFD on.
+func tie() (_ *link, theirs []*os.File, _ error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs = []*os.File{os.NewFile(uintptr(fds[1]), "guard")}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fds[0])
+		theirs[0].Close()
+		return nil, nil, os.NewSyscallError("eventfd", err)
+	}
+	dup, err := unix.FcntlInt(uintptr(bell), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(fds[0])
+		unix.Close(bell)
+		theirs[0].Close()
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	theirs = append(theirs, os.NewFile(uintptr(dup), "bell"))
+	l, err := newLink(fds[0], bell)
+	if err != nil {
+		theirs[0].Close()
+		theirs[1].Close()
+	}
+	return l, theirs, err
+}
+
+// runFirst runs the first of the two starts.
+func runFirst(ctx context.Context, o Options, theirs []*os.File) error {
 	cmd := exec.CommandContext(ctx, o.Exe, o.Args...)
 	cmd.Args[0] = os.Args[0] // rather than /proc/self/exe, for ps
 	cmd.Env = processEnv(stageLaunch)
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = theirs
 	if o.Stderr != nil {
 		cmd.Stderr = o.Stderr
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("start guard: %w", err)
+		return fmt.Errorf("start guard: %w", err)
 	}
-	theirs.Close() // or the guard's death would not be an end of file
-	deadline, _ := ctx.Deadline()
-	if err := ours.SetReadDeadline(deadline); err != nil {
-		return 0, fmt.Errorf("start guard: %w", err)
-	}
-	defer ours.SetReadDeadline(time.Time{})
-	b := make([]byte, 64)
-	n, err := ours.Read(b)
-	if err != nil {
-		return 0, fmt.Errorf("guard did not say that it is ready: %w", err)
-	}
-	m, err := parse(b[:n])
-	if err != nil {
-		return 0, fmt.Errorf("start guard: %w", err)
-	}
-	if m.kind != kindHello {
-		return 0, errors.New("start guard: its first message is no greeting")
-	}
-	return m.pid, nil
+	return nil
 }
 
 // relaunch is the first of the two starts: it starts the second and ends, which makes the second nobody's child.
 func relaunch(fd int) error {
 	// What the agent inherited without asking (a supervisor's pipe, a lock) is not the guard's to keep open. Before Linux
 	// 5.11 it does.
-	_ = unix.CloseRange(uint(fd)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	_ = unix.CloseRange(uint(fd)+2, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
 	defer null.Close()
-	sock := os.NewFile(uintptr(fd), "guard")
+	sock, bell := os.NewFile(uintptr(fd), "guard"), os.NewFile(uintptr(fd)+1, "bell")
 	p, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
 		Dir:   "/",
 		Env:   processEnv(stageGuard),
-		Files: []*os.File{null, null, os.Stderr, sock},
+		Files: []*os.File{null, null, os.Stderr, sock, bell},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

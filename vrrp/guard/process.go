@@ -16,12 +16,9 @@ import (
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
-// drainMax bounds the messages taken in a row before deadlines are looked at again.
-const drainMax = 64
-
 // ProcessOptions of Main.
 type ProcessOptions struct {
-	// FD is the inherited socket; 0: where Start puts it.
+	// FD is the inherited socket, which the descriptor of the bell follows; 0: where Start puts it.
 	FD int
 	// Remove takes addresses off; nil: by netlink (vip.Remover), the socket open beforehand.
 	Remove func([]Address) error
@@ -49,6 +46,7 @@ func Main(o ProcessOptions) error {
 	if stage == stageLaunch {
 		return relaunch(o.FD)
 	}
+	tune()
 	p, err := newProcess(o)
 	if err != nil {
 		return err
@@ -56,7 +54,7 @@ func Main(o ProcessOptions) error {
 	return p.run()
 }
 
-// process is the rim of keeper: the agent's socket, a timer on the boot clock, a netlink socket.
+// process is the rim of keeper: the agent's socket and its bell, a timer on the boot clock, a netlink socket.
 type process struct {
 	o      ProcessOptions
 	log    hclog.Logger
@@ -65,13 +63,13 @@ type process struct {
 	ear    *ear
 	timer  int
 	armed  boottime.Time // what the timer is set to; zero: not
+	hungUp bool          // the agent's end is closed: what is in the socket is all that will ever be
 	buf    []byte
 	out    []byte
 	faults uint64
 }
 
 func newProcess(o ProcessOptions) (*process, error) {
-	tune()
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -87,8 +85,11 @@ func newProcess(o ProcessOptions) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guard: timer: %w", err)
 	}
+	bell := o.FD + 1
 	unix.CloseOnExec(o.FD)
-	ear, err := newEar(timer, o.FD)
+	unix.CloseOnExec(bell)
+	// The bell is heard each time it rings, whatever it has counted: nobody has to read it.
+	ear, err := newEar(interest{timer, unix.EPOLLIN}, interest{bell, unix.EPOLLIN | unix.EPOLLET}, interest{o.FD, unix.EPOLLRDHUP})
 	if err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
@@ -117,7 +118,9 @@ func (p *process) run() error {
 		return fmt.Errorf("guard: greet the agent: %w", err)
 	}
 	for {
-		if p.removeDue() {
+		now := boottime.Now()
+		p.drain(now)
+		if p.removeDue(now) {
 			continue
 		}
 		if p.keeper.finished() {
@@ -134,8 +137,8 @@ func (p *process) run() error {
 }
 
 // removeDue takes off what is due, then hands on what is to be said. It reports whether there was anything.
-func (p *process) removeDue() bool {
-	due := p.keeper.due(boottime.Now())
+func (p *process) removeDue(now boottime.Time) bool {
+	due := p.keeper.due(now)
 	var released []Released
 	for _, name := range due {
 		err := p.o.Remove(p.keeper.entries[name].addresses)
@@ -170,7 +173,7 @@ func (p *process) send(b []byte) error {
 }
 
 // arm sets the timer to the next deadline. A deadline that only moved away leaves it: it then goes off once for nothing,
-// which costs less than setting it at every pet.
+// which is when the guard takes in the pets that nobody woke it for.
 func (p *process) arm() {
 	next := p.keeper.next()
 	if next.IsZero() || !p.armed.IsZero() && !next.Before(p.armed) {
@@ -182,7 +185,7 @@ func (p *process) arm() {
 	}
 }
 
-// wait blocks until the timer goes off or the agent has said something, and takes that in.
+// wait blocks until the timer goes off, the bell rings or the agent is gone.
 func (p *process) wait() {
 	events, err := p.ear.wait()
 	if err != nil { // a guard that is deaf must not leave anything on
@@ -198,42 +201,48 @@ func (p *process) wait() {
 			_, _ = unix.Read(p.timer, ticks[:])
 			p.armed = 0
 		case p.o.FD:
-			p.drain()
+			p.hungUp = true
 		}
 	}
-	if p.keeper.ended {
-		p.ear.drop(p.o.FD) // it stays readable for ever
+	if p.hungUp {
+		p.ear.drop(p.o.FD) // it stays so for ever
 	}
 }
 
-// drain takes in what the agent sent. All of it is looked at before any deadline, so that a guard that was asleep does
-// not remove what was renewed meanwhile.
-func (p *process) drain() {
-	for range drainMax {
+// drain takes in what the agent had sent by now. All of it is looked at before any deadline, and deadlines are then
+// judged as of now: a guard that was asleep, or that nobody woke, does not remove what was renewed meanwhile, and what
+// was sent before an expiry is never found after the removal. What comes later is the next round's, so that an agent
+// that never stops talking does not keep the guard from what has expired.
+func (p *process) drain(now boottime.Time) {
+	left, err := unread(p.o.FD)
+	if err != nil {
+		left = 2 * sendBuffer // it never holds more
+	}
+	for !p.keeper.ended && (left > 0 || p.hungUp) {
 		n, err := receive(p.o.FD, p.buf)
-		switch {
-		case err == unix.EAGAIN:
-			return
-		case err == unix.EINTR:
-			continue
-		case err != nil || n == 0:
-			p.keeper.end(boottime.Now(), true)
+		if err == unix.EAGAIN && !p.hungUp {
 			return
 		}
-		m, err := parse(p.buf[:n])
-		if err == nil && m.kind == kindSay {
-			p.sayer.instruct(m.blob)
-			continue
-		}
-		if err == nil {
-			err = p.keeper.take(m, boottime.Now())
-		}
-		if err != nil {
-			p.faults++
-			p.sayer.malformed(p.faults, err)
-		}
-		if p.keeper.ended {
+		if err != nil || n == 0 {
+			p.keeper.end(now, true)
 			return
 		}
+		left -= n
+		p.take(p.buf[:n], now)
+	}
+}
+
+func (p *process) take(b []byte, now boottime.Time) {
+	m, err := parse(b)
+	if err == nil && m.kind == kindSay {
+		p.sayer.instruct(m.blob)
+		return
+	}
+	if err == nil {
+		err = p.keeper.take(m, now)
+	}
+	if err != nil {
+		p.faults++
+		p.sayer.malformed(p.faults, err)
 	}
 }

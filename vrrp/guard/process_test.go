@@ -144,9 +144,19 @@ func TestAgentStopped(t *testing.T) {
 		t.Error("the guard is gone")
 	}
 	within(t, 2*time.Second, "the agent learns of it", func() bool { return strings.Contains(s.agent.Output(), "guard removed the addresses") })
+
+	// It freezes again: the guard had given the address up, and watches over it anew.
+	wait(t, 2*ttl)
+	s.kill(s.agent.Pid(), unix.SIGSTOP)
+	s.off(ttl + 200*time.Millisecond)
+	s.heard(Released{"VI_1", 7, false}, Released{"VI_1", 7, false})
+	s.kill(s.agent.Pid(), unix.SIGCONT)
+	if _, err := s.watch.AwaitOwner(ctx, testVIP, "a"); err != nil {
+		t.Fatal(err)
+	}
 	s.kill(s.agent.Pid(), unix.SIGKILL)
 	s.off(250 * time.Millisecond)
-	s.heard(Released{"VI_1", 7, false}, Released{"VI_1", 7, true})
+	s.heard(Released{"VI_1", 7, false}, Released{"VI_1", 7, false}, Released{"VI_1", 7, true})
 }
 
 // A guard that sleeps over the deadline removes when it wakes; one that finds the lease renewed meanwhile does not.

@@ -20,17 +20,17 @@ func (c *Client) supervise(ctx context.Context) {
 	pause := time.Duration(0)
 	for {
 		c.mu.Lock()
-		sock, pid := c.sock, int(c.pid.Load())
+		l := c.link
 		c.mu.Unlock()
 		started := time.Now()
-		if sock != nil {
-			c.listen(sock)
+		if l != nil {
+			c.listen(l)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if sock != nil {
-			c.mourn(pid)
+		if l != nil {
+			c.mourn(l.pid)
 		}
 		if time.Since(started) >= livedLong {
 			pause = 0
@@ -57,9 +57,9 @@ func (c *Client) mourn(pid int) {
 }
 
 func (c *Client) replace(ctx context.Context) {
-	sock, pid, err := launch(ctx, c.o)
+	l, err := launch(ctx, c.o)
 	if err == nil {
-		err = c.adopt(sock, pid)
+		c.adopt(l)
 	}
 	if ctx.Err() != nil {
 		return
@@ -68,14 +68,17 @@ func (c *Client) replace(ctx context.Context) {
 		c.log.Error("guard process can't be started", "error", err)
 		return
 	}
-	c.log.Info("guard process started", "pid", pid)
+	c.log.Info("guard process started", "pid", l.pid)
 }
 
 // listen reads the guard's messages until its socket ends.
-func (c *Client) listen(sock *os.File) {
+func (c *Client) listen(l *link) {
 	b := make([]byte, messageMax)
 	for {
-		n, err := sock.Read(b)
+		n, err := c.hear(l, b)
+		if err == unix.EAGAIN {
+			continue
+		}
 		if err != nil || n == 0 {
 			return
 		}
@@ -90,6 +93,19 @@ func (c *Client) listen(sock *os.File) {
 			c.o.Gone(r)
 		}
 	}
+}
+
+// hear waits for a message and takes it in, if the link is still the client's then.
+func (c *Client) hear(l *link, b []byte) (int, error) {
+	if _, err := l.ear.wait(); err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != l {
+		return 0, os.ErrClosed
+	}
+	return receive(l.sock, b)
 }
 
 // flushLoop offers again what a full socket held back.

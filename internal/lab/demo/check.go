@@ -20,7 +20,8 @@ type checkCase struct {
 
 // Check measures what a cluster costs that is left alone, then runs each kind of failure n times, and a leader's death too, and
 // prints the least, middle and greatest of each figure with the worst of each field. It reports whether all was as good as
-// promised. Runs put their files into folders below dir and remove them.
+// promised. A run that was too slow while more than stolenMax of the processors were taken from the machine is told and
+// measured again; what must not be at any speed counts in every run. Runs put their files into folders below dir and remove them.
 func Check(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (good bool, err error) {
 	cases := []checkCase{{"leader", Kill, true}}
 	for _, k := range Kinds {
@@ -32,7 +33,7 @@ func Check(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (
 		return false, err
 	}
 	for _, c := range cases {
-		reports, ok, err := c.repeat(ctx, w, n, dir, agents)
+		reports, ok, err := c.repeat(ctx, w, n, func(ctx context.Context) (Report, error) { return c.once(ctx, dir, agents) })
 		if err != nil {
 			return false, err
 		}
@@ -47,28 +48,40 @@ func Check(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (
 // GapLimit is the promise for the case, to run the strictest first.
 func (c checkCase) GapLimit() float64 { return Report{Fail: c.fail, LeaderFailed: c.leader}.GapLimit() }
 
-func (c checkCase) repeat(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (reports []Report, good bool, err error) {
+// once is one run in a folder of its own.
+func (c checkCase) once(ctx context.Context, dir string, agents Agents) (Report, error) {
+	own, err := os.MkdirTemp(dir, "run-")
+	if err != nil {
+		return Report{}, err
+	}
+	r, err := Run(ctx, Options{Fail: c.fail, Leader: c.leader, Dir: own}, agents)
+	if rm := os.RemoveAll(own); err == nil {
+		err = rm
+	}
+	return r, err
+}
+
+// repeat takes n runs that count; up to as many again may be measured anew.
+func (c checkCase) repeat(ctx context.Context, w io.Writer, n int, run func(context.Context) (Report, error)) (reports []Report, good bool, err error) {
 	good = true
-	for i := range n {
-		own, err := os.MkdirTemp(dir, "run-")
-		if err != nil {
-			return nil, false, err
-		}
+	for i, spare := 1, n; i <= n; i++ {
 		began := time.Now()
-		r, err := Run(ctx, Options{Fail: c.fail, Leader: c.leader, Dir: own}, agents)
-		if rm := os.RemoveAll(own); err == nil {
-			err = rm
-		}
+		r, err := run(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil, false, ctx.Err()
 		case err != nil: // a run that does not come to its end is the worst of all
 			good = false
-			fmt.Fprintf(w, "%-6s %2d: %v\n", c.name, i+1, err)
+			fmt.Fprintf(w, "%-6s %2d: %v\n", c.name, i, err)
+			continue
+		}
+		fmt.Fprintf(w, "%-6s %2d: gap %.1f ms, %d errors, %d moved, %.1f s", c.name, i, r.FailoverGapMS, r.Errors, r.SessionsMoved, time.Since(began).Seconds())
+		if spare > 0 && r.StolenPercent > stolenMax && len(r.Slow()) > 0 && len(r.Wrong()) == 0 {
+			fmt.Fprintf(w, "; measured again: %.0f %% of the processors' time was taken from this machine\n", r.StolenPercent)
+			spare, i = spare-1, i-1
 			continue
 		}
 		reports = append(reports, r)
-		fmt.Fprintf(w, "%-6s %2d: gap %.1f ms, %d errors, %d moved, %.1f s", c.name, i+1, r.FailoverGapMS, r.Errors, r.SessionsMoved, time.Since(began).Seconds())
 		if c.leader && !r.LeaderFailed {
 			good = false
 			fmt.Fprint(w, "; NOT GOOD: the failed node was not the leader")

@@ -99,6 +99,7 @@ type Report struct {
 	AddressMoveMS float64 `json:"address_move_ms"`
 	BackMS        float64 `json:"back_ms"` // from the restart to the address being back
 	VIPs          int     `json:"vips"`
+	StolenPercent float64 `json:"stolen_percent"` // of the machine's processors, by the host that lends them, during the run
 }
 
 // bounds of the waits of the story; a run that meets one fails with what it waited for.
@@ -114,11 +115,18 @@ func Run(ctx context.Context, o Options, agents Agents) (Report, error) {
 	if o.View == nil {
 		o.View = Silent{}
 	}
+	before, err := lookProcessors()
+	if err != nil {
+		return Report{}, err
+	}
 	s, err := newStage(o, agents)
 	if err != nil {
 		return Report{}, err
 	}
 	report, err := s.play(ctx)
+	if after, lookErr := lookProcessors(); err == nil {
+		report.StolenPercent, err = after.since(before), lookErr
+	}
 	if closeErr := s.close(); err == nil {
 		err = closeErr
 	}
