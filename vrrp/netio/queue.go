@@ -9,9 +9,10 @@ import (
 )
 
 // Queue carries datagrams from the goroutine of a Port to that of an instance. It is bounded, copies payloads into buffers
-// that it uses again, and coalesces: an advert that waits already, the same bytes from the same source by the same way, is
-// not queued a second time. What it would say has been said, so a flood of one advert can't push another out, and an
-// instance that slept answers a peer once and not once for each advert that came meanwhile.
+// that it uses again, and coalesces: an advert that waits already, the same bytes from the same source by the same way, does
+// not wait twice. It takes the place of the later one, behind what came in between, since an advert after a priority 0 says
+// more than one before it. So a flood of one advert can't push another out, and an instance that slept answers a peer once
+// and not once for each advert that came meanwhile.
 //
 // Safe for concurrent use by any number of goroutines that Put and one that Takes.
 type Queue struct {
@@ -40,6 +41,7 @@ func (q *Queue) Put(d packet.Datagram) bool {
 		if s := &q.slots[at]; s.Source == d.Source && s.TTL == d.TTL && s.Destination == d.Destination && bytes.Equal(s.Payload, d.Payload) {
 			q.counts[at]++
 			q.merged++
+			q.last(n)
 			return true
 		}
 	}
@@ -56,6 +58,15 @@ func (q *Queue) Put(d packet.Datagram) bool {
 	q.used++
 	q.Again()
 	return true
+}
+
+// last moves the nth of those that wait behind all others.
+func (q *Queue) last(n int) {
+	for ; n < q.used-1; n++ {
+		a, b := (q.first+n)%len(q.slots), (q.first+n+1)%len(q.slots)
+		q.slots[a], q.slots[b] = q.slots[b], q.slots[a]
+		q.counts[a], q.counts[b] = q.counts[b], q.counts[a]
+	}
 }
 
 // Ready has a value when there may be something to Take. Take until it says no.

@@ -43,7 +43,22 @@ func TestQueueInAFlood(t *testing.T) {
 	}
 }
 
-// TestQueueModel: what comes out is what went in, in order, without repeats of what waited.
+// TestQueueKeepsTheLatest: an advert that came again after one of priority 0 is not lost to its earlier self, or a backup
+// would take the master for gone that just said that it is there.
+func TestQueueKeepsTheLatest(t *testing.T) {
+	q := NewQueue(4)
+	for _, text := range []string{"advert", "zero", "other", "advert"} {
+		q.Put(datagram(1, text))
+	}
+	var d packet.Datagram
+	for _, want := range []string{"zero", "other", "advert"} {
+		if _, ok := q.Take(&d); !ok || string(d.Payload) != want {
+			t.Errorf("took %q, want %q", d.Payload, want)
+		}
+	}
+}
+
+// TestQueueModel: what comes out is what went in, in order, of what waited the latest alone.
 func TestQueueModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := NewQueue(rapid.IntRange(1, 8).Draw(t, "size"))
@@ -60,8 +75,9 @@ func TestQueueModel(t *testing.T) {
 				ok := q.Put(in)
 				clear(in.Payload) // the queue has a copy
 				for i := range model {
-					if model[i].text == text {
-						model[i].times++
+					if e := model[i]; e.text == text {
+						e.times++
+						model = append(append(model[:i:i], model[i+1:]...), e)
 						return
 					}
 				}
