@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -124,6 +125,14 @@ func newKey() []byte {
 	return key
 }
 
+// journal is the file of what has to be undone on this machine should the agent die; without a data_dir there is none.
+func (a *Agent) journal() string {
+	if a.set.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(a.set.DataDir, "machine.json")
+}
+
 // makeTrades makes the rooms that act on a Document.
 func (a *Agent) makeTrades() {
 	a.sticky = newSticky(a.cluster.Tables())
@@ -131,7 +140,7 @@ func (a *Agent) makeTrades() {
 	a.probes = probe.New(probe.Options{Logger: a.log.Named("check"), Results: a.verdict})
 	a.fence = newFence(a.cluster, a.log.Named("guard"))
 	a.speaker = speaker.New(speaker.Options{
-		Node: a.set.Node, Logger: a.log.Named("vrrp"), Arbiter: a.arbiter, Guard: a.fence,
+		Node: a.set.Node, Logger: a.log.Named("vrrp"), Arbiter: a.arbiter, Guard: a.fence, Journal: a.journal(),
 	})
 	a.fence.gone = a.speaker.Fenced
 	a.ready = newReadiness(a.caughtUp, a.speaker.SetReady)

@@ -16,6 +16,7 @@ import (
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/dump"
+	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/speaker"
 )
@@ -40,9 +41,19 @@ func NewKeepalived(log hclog.Logger) *Keepalived {
 	k := &Keepalived{log: log, up: make(chan struct{}), cleared: map[string]dump.Stats{}}
 	k.fence = newFence(nobody{}, log.Named("vrrp").Named("guard"))
 	name, _ := os.Hostname() // only dumps and logs of a cluster show it
-	k.speaker = speaker.New(speaker.Options{Node: name, Logger: log.Named("vrrp"), Guard: k.fence})
+	k.speaker = speaker.New(speaker.Options{Node: name, Logger: log.Named("vrrp"), Guard: k.fence, Journal: classicJournal()})
 	k.fence.gone = k.speaker.Fenced
 	return k
+}
+
+// classicJournal is the file of what has to be undone should the daemon die: one for each network namespace, because there
+// the changes are. It need not outlive a boot.
+func classicJournal() string {
+	ns, err := os.Readlink("/proc/self/ns/net") // net:[NUMBER]
+	if err != nil {
+		return ""
+	}
+	return "/run/reeve-keepalived-" + strings.Trim(strings.TrimPrefix(ns, "net:"), "[]") + ".json"
 }
 
 // nobody is whom the guard of a node without a cluster has to tell.
@@ -113,8 +124,8 @@ func (k *Keepalived) Snapshot() dump.Snapshot {
 		in.Stats = in.Stats.Sub(cleared[st.Instance])
 		s.Instances[st.Instance] = in
 	}
-	for _, g := range s.Config.SyncGroups {
-		s.Groups[g.Name] = groupState(g, s.Instances)
+	for _, g := range k.speaker.Groups() {
+		s.Groups[g.Name] = dumpState(g.State)
 	}
 	trackers := k.speaker.Trackers()
 	for _, c := range s.Config.Scripts {
@@ -131,32 +142,20 @@ func (k *Keepalived) Snapshot() dump.Snapshot {
 	return s
 }
 
-// groupState is what all members are; while they differ, the least of it.
-func groupState(g vrrp.SyncGroup, all map[string]dump.Instance) dump.State {
-	state := dump.Master
-	for _, m := range g.Members {
-		switch s := all[m].State; {
-		case s == dump.Fault, state == dump.Fault:
-			state = dump.Fault
-		default:
-			state = min(state, s)
-		}
-	}
-	return state
-}
+func dumpState(s machine.State) dump.State { return dump.ParseState(strings.ToUpper(s.String())) }
 
 // dumpInstance fits what the speaker tells of an instance to what the dumps show.
 func dumpInstance(st speaker.InstanceStatus) dump.Instance {
 	in := dump.Instance{
-		State: dump.ParseState(strings.ToUpper(st.State.String())), Since: st.Since, Priority: st.Priority,
-		Source: st.Source, Stats: dumpStats(st),
+		State: dumpState(st.State), Since: st.Since, Priority: st.Priority, Source: st.Source, Stats: dumpStats(st),
+		AddressesOn: st.AddressesOn, Faults: st.Faults, Pending: st.Pending,
 	}
-	in.Want, in.AddressesOn = in.State, in.State == dump.Master
-	if st.Fault != "" {
-		in.Faults = 1
+	in.Want = in.State
+	if st.Transport != st.Interface {
+		in.BaseInterface = st.Interface
 	}
 	if in.State == dump.Backup && len(st.Adverts) > 0 && st.Adverts[0].Priority > 0 {
-		in.MasterRouter, in.MasterPrio = st.Adverts[0].Source, st.Adverts[0].Priority
+		in.MasterRouter, in.MasterPrio, in.MasterAdvert = st.Adverts[0].Source, st.Adverts[0].Priority, st.MasterAdvertInt
 	}
 	return in
 }

@@ -22,16 +22,9 @@ func remember(dataDir string, c vrrp.Config) error {
 		return nil
 	}
 	list := []vip.On{}
-	for _, in := range c.Instances {
-		for _, set := range [][]vrrp.Address{in.Addresses, in.Excluded} {
-			for _, ad := range set {
-				dev := ad.Dev
-				if dev == "" {
-					dev = in.Interface
-				}
-				list = append(list, vip.On{Dev: dev, Prefix: ad.Prefix})
-			}
-		}
+	plans, _ := vip.Plans(c) // what can't be goes on nowhere
+	for _, p := range plans {
+		list = append(list, p.Group.On()...)
 	}
 	b, err := json.Marshal(list)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/vrrp"
+	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/speaker"
 )
 
@@ -125,6 +126,7 @@ func (k knowledge) why(instance string) (api.Why, error) {
 	y := api.Why{
 		Node: k.node, Counters: map[string]uint64{},
 		Weights: []api.Weight{}, Candidates: []api.Candidate{}, Adverts: []api.Advert{}, Moves: []api.Move{},
+		Alarms: []api.Alarm{}, Duplicates: []api.Duplicate{}, Incomplete: []string{},
 	}
 	switch here, wanted := k.speaking(instance), k.configured(instance); {
 	case here >= 0:
@@ -160,9 +162,27 @@ func (k knowledge) speakers(y *api.Why, st speaker.InstanceStatus) {
 	for _, ad := range st.Adverts {
 		y.Adverts = append(y.Adverts, api.Advert{Source: ad.Source.String(), Priority: ad.Priority, Time: ad.Time, Count: ad.Count})
 	}
+	y.Group = st.Group
+	y.Incomplete = append(y.Incomplete, st.Incomplete...)
+	for _, al := range st.Alarms {
+		y.Alarms = append(y.Alarms, alarm(al))
+	}
+	for _, d := range st.Duplicates {
+		y.Duplicates = append(y.Duplicates, api.Duplicate{
+			Address: d.Address.String(), Interface: d.Interface, OurMAC: d.Ours, TheirMAC: d.Theirs, Time: d.Time, Count: d.Count,
+		})
+	}
 	for _, m := range st.Moves {
 		y.Moves = append(y.Moves, api.Move{Time: m.Time, From: m.From.String(), To: m.To.String(), Cause: m.Cause, Epoch: m.Epoch})
 	}
+}
+
+func alarm(a packet.Alarm) api.Alarm {
+	out := api.Alarm{Cause: a.What, Detail: a.Detail.String(), Count: a.Count, AgoMS: ms(boottime.Now().Sub(a.Last))}
+	if a.Source.IsValid() {
+		out.Source = a.Source.String()
+	}
+	return out
 }
 
 // aside says why this node does not stand for an instance, which is the one of its configuration at the index; -1: none.

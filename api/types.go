@@ -186,6 +186,30 @@ type Why struct {
 	Adverts      []Advert          `json:"adverts"`
 	Counters     map[string]uint64 `json:"counters"`
 	Moves        []Move            `json:"moves"`
+	Group        string            `json:"group,omitempty"` // sync group: the instances are MASTER together
+	Alarms       []Alarm           `json:"alarms"`          // what peers do that they should not, the latest first
+	Duplicates   []Duplicate       `json:"duplicates"`      // addresses that other machines of the segment claim
+	Incomplete   []string          `json:"incomplete"`      // routes, rules and filters that could not be put on
+}
+
+// Alarm is a mismatch of one peer and cause with how often it was seen.
+type Alarm struct {
+	Source string `json:"source"` // "" for peers of which there were too many to tell apart
+	Cause  string `json:"cause"`
+	Detail string `json:"detail"`
+	Count  uint64 `json:"count"`
+	// AgoMS is how long ago it was seen last.
+	AgoMS float64 `json:"ago_ms"`
+}
+
+// Duplicate is an address that this node has and another machine says it has.
+type Duplicate struct {
+	Address   string    `json:"address"`
+	Interface string    `json:"interface"`
+	OurMAC    string    `json:"our_mac"`
+	TheirMAC  string    `json:"their_mac"`
+	Time      time.Time `json:"time"`
+	Count     uint64    `json:"count"`
 }
 
 // Table is one row of GET /v1/tables.

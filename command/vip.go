@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -92,6 +93,7 @@ func printWhy(w io.Writer, y api.Why) {
 		fmt.Fprintln(w, "\nLast moves")
 		table(w, []string{"Time", "Move", "Cause"}, rows)
 	}
+	printTroubles(w, y)
 	first := true
 	for _, k := range slices.Sorted(maps.Keys(y.Counters)) {
 		if y.Counters[k] == 0 {
@@ -102,6 +104,30 @@ func printWhy(w io.Writer, y api.Why) {
 			first = false
 		}
 		fmt.Fprintf(w, "    %s = %d\n", k, y.Counters[k])
+	}
+}
+
+// printTroubles says what is wrong with others, and what is missing here.
+func printTroubles(w io.Writer, y api.Why) {
+	if len(y.Alarms) > 0 {
+		rows := make([][]string, 0, len(y.Alarms))
+		for _, a := range y.Alarms {
+			ago := time.Duration(a.AgoMS * float64(time.Millisecond)).Round(time.Second).String()
+			rows = append(rows, []string{cmp.Or(a.Source, "(others)"), a.Cause, a.Detail, ago + " ago", strconv.FormatUint(a.Count, 10)})
+		}
+		fmt.Fprintln(w, "\nMismatches")
+		table(w, []string{"Source", "Cause", "Detail", "Last", "Count"}, rows)
+	}
+	if len(y.Duplicates) > 0 {
+		rows := make([][]string, 0, len(y.Duplicates))
+		for _, d := range y.Duplicates {
+			rows = append(rows, []string{d.Address, d.Interface, d.OurMAC, d.TheirMAC, stamp(d.Time), strconv.FormatUint(d.Count, 10)})
+		}
+		fmt.Fprintln(w, "\nClaimed by others")
+		table(w, []string{"Address", "Interface", "Our MAC", "Their MAC", "Last", "Count"}, rows)
+	}
+	for _, text := range y.Incomplete {
+		fmt.Fprintln(w, "\nnot on with the addresses:", text)
 	}
 }
 
@@ -124,6 +150,9 @@ func printStanding(w io.Writer, y api.Why) {
 		return
 	}
 	fmt.Fprintf(w, "here, on %s: %s since %s: %s\n", y.Node, y.State, stamp(y.Since), y.Cause)
+	if y.Group != "" {
+		fmt.Fprintf(w, "sync group: %s\n", y.Group)
+	}
 	if y.LeaseLeftMS > 0 {
 		fmt.Fprintf(w, "lease: %.0f ms left\n", y.LeaseLeftMS)
 	}

@@ -139,6 +139,9 @@ func (m Machine) Candidacy() vrrp.Candidacy { return m.stood }
 // Done reports whether the machine has stopped and its addresses are off.
 func (m Machine) Done() bool { return m.stopped && !m.removing }
 
+// AddressesOn reports whether all addresses are on and were announced.
+func (m Machine) AddressesOn() bool { return m.announced }
+
 // MasterAdvertInt is the advert_int of who is master: ours in version 2, in version 3 what was learned from it (RFC 9568
 // section 6.1, Active_Adver_Interval).
 func (m Machine) MasterAdvertInt() time.Duration {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/boottime"
@@ -34,6 +36,21 @@ type Trouble struct {
 type Detail struct {
 	Got, Want      int
 	Address, Other netip.Addr
+}
+
+// String implements fmt.Stringer: what came and what was expected, "" when there is nothing more to say.
+func (d Detail) String() string {
+	var out []string
+	if d.Got != d.Want {
+		out = append(out, "received "+strconv.Itoa(d.Got)+", expected "+strconv.Itoa(d.Want))
+	}
+	if d.Address.IsValid() {
+		out = append(out, "address "+d.Address.String())
+	}
+	if d.Other.IsValid() {
+		out = append(out, "they list "+d.Other.String())
+	}
+	return strings.Join(out, ", ")
 }
 
 // Trouble makes of a Finding what Alarms counts.

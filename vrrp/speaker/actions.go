@@ -2,13 +2,18 @@ package speaker
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
+	"github.com/reeve-lb/reeve/vrrp/alert"
 	"github.com/reeve-lb/reeve/vrrp/guard"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/netio"
 	"github.com/reeve-lb/reeve/vrrp/notify"
+	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
@@ -24,47 +29,76 @@ func (i *instance) take(a machine.Action) {
 	case machine.ExtendAddresses:
 		i.extend(a)
 	case machine.Announce:
-		i.burst = a.Burst
-		i.announce()
+		i.announce(a.Burst)
 	case machine.SetTimer:
 		i.timers[a.Timer] = a.At
 	case machine.Pet:
-		if i.sp.o.Guard != nil {
-			i.sp.o.Guard.Pet(guard.Holding{Instance: i.name, Epoch: a.Epoch, Expiry: a.Expiry, Addresses: i.held})
+		i.pet(a)
+	case machine.TellGroup:
+		if g := i.sp.groupOf(i.set.machine.Group); g != nil {
+			g.put(machine.MemberSays{Name: i.name, Member: a.Member})
 		}
+	default:
+		i.tell(a)
+	}
+}
+
+// tell does the actions that others hear of.
+func (i *instance) tell(a machine.Action) {
+	switch a := a.(type) {
 	case machine.Notify:
 		i.notify(a)
+	case machine.NotifyRxLower:
+		e := i.event(notify.MasterRxLowerPri)
+		e.Epoch, e.Cause = a.Epoch, fmt.Sprintf("advert of priority %d from %s", a.Theirs, a.Source)
+		i.sp.notifier.Notify(e)
+	case machine.NotifyPriority:
+		i.priorityChanged(a)
 	case machine.Entered:
 		i.entered(a)
 	case machine.Report:
 		i.report(a)
 	default:
-		i.arbitrate(a)
+		arbitrate(i.sp.o.Arbiter, i.name, a)
 	}
 }
 
-func (i *instance) arbitrate(a machine.Action) {
-	arbiter := i.sp.o.Arbiter
+// arbitrate hands on what is for the cluster, if there is one.
+func arbitrate(arbiter vrrp.Arbiter, name string, a machine.Action) {
 	if arbiter == nil {
 		return
 	}
 	switch a := a.(type) {
 	case machine.Stand:
-		arbiter.Stand(i.name, a.Candidacy)
+		arbiter.Stand(name, a.Candidacy)
 	case machine.Withdraw:
-		arbiter.Withdraw(i.name)
+		arbiter.Withdraw(name)
 	case machine.Released:
-		arbiter.Released(i.name, a.Epoch)
+		arbiter.Released(name, a.Epoch)
 	}
 }
 
-func (i *instance) send(priority uint8) {
-	advert := i.set.advert
-	advert.Priority = priority
-	frame, err := advert.Append(i.frame[:0], i.source, i.port.key.group)
-	if err == nil {
-		err = i.port.Send(i.source, frame)
+// pet tells the guard until when the addresses may stay. A sync group has one lease, so that all its members' addresses go
+// together by the group's name; where adverts decide each instance has its own right.
+func (i *instance) pet(a machine.Pet) {
+	if i.sp.o.Guard == nil {
+		return
 	}
+	name, on := i.name, i.held
+	if a.Epoch != 0 && i.set.machine.Group != "" {
+		if g := i.sp.groupOf(i.set.machine.Group); g != nil {
+			name, on = g.name, g.held()
+		}
+	}
+	i.sp.o.Guard.Pet(guard.Holding{Instance: name, Epoch: a.Epoch, Expiry: a.Expiry, Addresses: on})
+	if i.petted == i.name && name != i.name {
+		i.sp.o.Guard.Drop(i.name)
+	}
+	i.petted = name
+}
+
+func (i *instance) send(priority uint8) {
+	err := i.sendAll(priority)
 	if err == nil {
 		i.sent++
 		if priority == 0 {
@@ -79,6 +113,32 @@ func (i *instance) send(priority uint8) {
 	if i.limit.allow("send", i.source, boottime.Now()) {
 		i.log.Warn("("+i.name+") advert not sent", "error", err)
 	}
+}
+
+// sendAll sends one advert: to the group, or to each peer, for the checksum of version 3 covers who it is for.
+func (i *instance) sendAll(priority uint8) error {
+	advert := i.set.advert
+	advert.Priority = priority
+	if !i.set.unicast() {
+		return i.sendTo(&advert, i.port.key.group, 0)
+	}
+	own := advert.OldChecksum
+	var errs []error
+	for _, p := range i.set.in.Unicast.Peers {
+		advert.OldChecksum = own || i.old[p.Addr]
+		if err := i.sendTo(&advert, p.Addr, i.set.in.Unicast.TTL); err != nil {
+			errs = append(errs, fmt.Errorf("to %s: %w", p.Addr, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (i *instance) sendTo(advert *packet.Advert, to netip.Addr, ttl int) error {
+	frame, err := advert.Append(i.frame[:0], i.source, to)
+	if err != nil {
+		return err
+	}
+	return i.port.SendTo(netio.Envelope{Source: i.source, Destination: to, TTL: ttl}, frame)
 }
 
 func (i *instance) group(lifetime time.Duration) vip.Group {
@@ -100,7 +160,7 @@ func (i *instance) add(a machine.AddAddresses) {
 
 // remove takes the addresses off; only then the guard may forget them.
 func (i *instance) remove() {
-	i.burst, i.burstAt = 0, 0
+	i.extraAt = 0
 	i.log.Debug("(" + i.name + ") removing VIPs.")
 	if err := i.sp.vip.Remove(i.set.group); err != nil {
 		if i.limit.allow("remove", i.source, boottime.Now()) {
@@ -109,9 +169,10 @@ func (i *instance) remove() {
 		i.events = append(i.events, machine.RemoveFailed{Cause: err.Error()})
 		return
 	}
-	if i.sp.o.Guard != nil {
+	if i.sp.o.Guard != nil && i.petted == i.name {
 		i.sp.o.Guard.Drop(i.name)
 	}
+	i.petted = "" // a group's is dropped when all its members' addresses are off
 	i.events = append(i.events, machine.AddressesOff{})
 }
 
@@ -122,31 +183,104 @@ func (i *instance) extend(a machine.ExtendAddresses) {
 	}
 }
 
-// announce sends the burst, at once or a round each vrrp_garp_interval.
-func (i *instance) announce() {
-	rounds := i.burst
-	i.burstAt = 0
-	if pause := i.set.global.GarpInterval; pause > 0 && rounds > 1 {
-		rounds = 1
-		i.burstAt = boottime.Now().Add(pause)
-	}
-	i.burst -= rounds
-	if rounds <= 0 {
-		return
-	}
-	if err := i.sp.vip.Announce(i.set.group, rounds); err != nil && i.limit.allow("announce", i.source, boottime.Now()) {
+// announce sends a burst, which the addresses' room paces.
+func (i *instance) announce(burst int) {
+	if err := i.sp.vip.Announce(i.set.group, burst); err != nil && i.limit.allow("announce", i.source, boottime.Now()) {
 		i.log.Warn("("+i.name+") gratuitous ARP not sent", "error", err)
 	}
+	if i.extraAt.IsZero() && i.extraEvery() > 0 {
+		i.extraAt = boottime.Now().Add(i.extraEvery())
+	}
+}
+
+// extraEvery is garp_extra_if; 0: none.
+func (i *instance) extraEvery() time.Duration {
+	for _, every := range []*time.Duration{i.set.in.Garp.ExtraIf, i.set.global.GarpExtraIf} {
+		if every != nil {
+			return *every
+		}
+	}
+	return 0
+}
+
+// announceExtra refreshes what switches know of interfaces that no advert leaves by.
+func (i *instance) announceExtra() {
+	every := i.extraEvery()
+	if every <= 0 {
+		i.extraAt = 0
+		return
+	}
+	i.extraAt = boottime.Now().Add(every)
+	devs := i.set.plan.Extra
+	if i.set.in.Garp.ExtraIfAll || i.set.in.Garp.ExtraIf == nil && i.set.global.GarpExtraIfAll {
+		devs = nil
+		for _, on := range i.held {
+			if on.Dev != i.set.plan.Interface {
+				devs = append(devs, on.Dev)
+			}
+		}
+	}
+	if len(devs) == 0 {
+		return
+	}
+	if err := i.sp.vip.AnnounceOn(i.set.group, devs); err != nil && i.limit.allow("announce", i.source, boottime.Now()) {
+		i.log.Warn("("+i.name+") gratuitous ARP not sent", "error", err)
+	}
+}
+
+// event is a notification of this instance as it is now.
+func (i *instance) event(state string) notify.Event {
+	return notify.Event{Name: i.name, Notifies: i.set.in.Notifies, State: state, From: i.told, Priority: i.m.EffectivePriority()}
+}
+
+func (i *instance) priorityChanged(a machine.NotifyPriority) {
+	state := notify.BackupPriority
+	if a.State == machine.Master {
+		state = notify.MasterPriority
+	}
+	e := i.event(state)
+	e.Priority, e.Cause = a.New, fmt.Sprintf("priority was %d", a.Old)
+	i.sp.notifier.Notify(e)
 }
 
 func (i *instance) notify(a machine.Notify) {
 	state := a.State.String()
 	if a.State == machine.Init {
-		state = "STOP"
+		state = notify.Stop
+		if i.leaving {
+			state = notify.Deleted
+		}
 	}
-	i.sp.notifier.Notify(notify.Event{
-		Name: i.name, Notifies: i.set.in.Notifies, State: state, Priority: i.m.EffectivePriority(), Epoch: a.Epoch, Cause: a.Cause,
+	e := i.event(state)
+	e.Epoch, e.Cause = a.Epoch, a.Cause
+	i.told = state
+	i.sp.notifier.Notify(e)
+	i.sp.alerter.Transition(alert.Event{
+		Name: i.name, From: e.From, To: state, Priority: e.Priority, Epoch: a.Epoch, Cause: a.Cause,
+		Mail: alert.Mails(i.set.in.SMTPAlert, i.set.global.Mail), Row: i.set.row, Wanted: i.set.wanted(), Ifindex: i.ifindex(),
+		VRID: i.set.in.VirtualRouterID, Version: int(i.set.advert.Version), Source: i.source, Reason: i.reason(a.State),
 	})
+}
+
+func (i *instance) ifindex() int {
+	link, err := i.sp.vip.Link(i.set.in.Interface)
+	if err != nil {
+		return 0
+	}
+	return link.Index
+}
+
+// reason is why it became MASTER, in RFC 6527's words.
+func (i *instance) reason(state machine.State) alert.Reason {
+	switch last := i.history.adverts; {
+	case state != machine.Master:
+		return alert.NotMaster
+	case i.m.EffectivePriority() == 255:
+		return alert.ByPriority
+	case len(last) > 0 && time.Since(last[0].Time) < i.m.MasterDownInterval():
+		return alert.Preempted // of a lower priority, or of one that says it goes
+	}
+	return alert.MasterNoResponse
 }
 
 func (i *instance) entered(a machine.Entered) {

@@ -18,45 +18,67 @@ type environment struct {
 // look reads what the instance's interface is like now. Safe for concurrent use.
 func (s *Speaker) look(set *settings) environment {
 	in := set.in
-	link, err := s.vip.Link(in.Interface)
-	if err != nil {
-		return environment{fault: err.Error()}
+	for _, dev := range []string{in.Interface, set.plan.Interface} {
+		if dev == "" {
+			continue // unicast by whatever the routes say
+		}
+		link, err := s.vip.Link(dev)
+		if err != nil {
+			return environment{fault: err.Error()}
+		}
+		if err := link.Usable(); err != nil && !in.DontTrackPrim {
+			return environment{fault: err.Error()}
+		}
 	}
-	if err := link.Usable(); err != nil && !in.DontTrackPrim {
-		return environment{fault: err.Error()}
+	if in.Unicast.FaultNoPeer && !set.unicast() {
+		return environment{fault: "unicast_fault_no_peer: no unicast_peer is configured"}
 	}
-	own, err := ownAddresses(in.Interface, s.virtual())
+	if in.McastSrcIP.IsValid() && !in.TrackSrcIP {
+		return environment{source: in.McastSrcIP}
+	}
+	own, err := ownAddresses(set.plan.Source, set.six, s.virtual())
 	switch {
 	case err != nil:
 		return environment{fault: err.Error()}
 	case in.McastSrcIP.IsValid() && !slices.Contains(own, in.McastSrcIP):
-		return environment{fault: fmt.Sprintf("mcast_src_ip %s is not on %s", in.McastSrcIP, in.Interface)}
+		return environment{fault: fmt.Sprintf("mcast_src_ip %s is not on %s, and track_src_ip wants it there", in.McastSrcIP, set.plan.Source)}
 	case in.McastSrcIP.IsValid():
 		return environment{source: in.McastSrcIP}
+	case len(own) == 0 && set.six:
+		return environment{fault: "no link-local IPv6 address on " + set.plan.Source + " to send adverts from"}
 	case len(own) == 0:
-		return environment{fault: "no IPv4 address on " + in.Interface + " to send adverts from"}
+		return environment{fault: "no IPv4 address on " + set.plan.Source + " to send adverts from"}
 	}
 	return environment{source: own[0]}
 }
 
-// ownAddresses lists the interface's IPv4 addresses, the primary one first, without virtual ones.
-func ownAddresses(dev string, virtual map[netip.Addr]bool) ([]netip.Addr, error) {
-	ifi, err := net.InterfaceByName(dev)
-	if err != nil {
-		return nil, fmt.Errorf("interface %s: %w", dev, err)
+// ownAddresses lists the addresses of one family that an interface ("": all of them) has of its own, the primary one first.
+// Adverts over IPv6 leave from a link-local one (RFC 9568 section 5.1.2.1), so that those come first.
+func ownAddresses(dev string, six bool, virtual map[netip.Addr]bool) ([]netip.Addr, error) {
+	list := net.InterfaceAddrs
+	if dev != "" {
+		ifi, err := net.InterfaceByName(dev)
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w", dev, err)
+		}
+		list = ifi.Addrs
 	}
-	all, err := ifi.Addrs()
+	all, err := list()
 	if err != nil {
 		return nil, fmt.Errorf("addresses of %s: %w", dev, err)
 	}
-	var own []netip.Addr
+	var own, wide []netip.Addr
 	for _, a := range all {
 		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Is4() && !virtual[p.Addr()] {
+		switch {
+		case err != nil || p.Addr().Is6() != six || virtual[p.Addr()] || p.Addr().IsLoopback():
+		case six && !p.Addr().IsLinkLocalUnicast():
+			wide = append(wide, p.Addr())
+		default:
 			own = append(own, p.Addr())
 		}
 	}
-	return own, nil
+	return append(own, wide...), nil
 }
 
 // virtual is every address of every wanted instance.

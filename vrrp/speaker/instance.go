@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp/alert"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/netio"
 	"github.com/reeve-lb/reeve/vrrp/packet"
@@ -38,6 +39,9 @@ type instance struct {
 	mu      sync.Mutex
 	set     *settings
 	held    []vip.On
+	petted  string // the name by which the guard knows of the addresses; "": it does not
+	told    string // the state of the last notification
+	leaving bool   // no longer configured here
 	m       machine.Machine
 	started bool
 	timers  [machine.Timers]boottime.Time
@@ -48,8 +52,8 @@ type instance struct {
 	history history
 	limit   limiter
 	alarms  packet.Alarms
-	burst   int           // rounds of gratuitous ARP still to send, vrrp_garp_interval apart
-	burstAt boottime.Time // 0: none
+	extraAt boottime.Time       // garp_extra_if; 0: not now
+	old     map[netip.Addr]bool // peers whose version 3 has the multicast group in the checksum
 	sent    uint64
 	heard   uint64
 	into    packet.Advert
@@ -60,7 +64,7 @@ type instance struct {
 
 func newInstance(sp *Speaker, s *settings, p *port) *instance {
 	i := &instance{
-		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.held(),
+		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.group.On(),
 		packets: netio.NewQueue(packetBound),
 		work:    make(chan func(), workBound),
 		dirty:   make(chan struct{}, 1),
@@ -157,15 +161,18 @@ func (i *instance) due() (next time.Duration, done bool) {
 			i.feed(machine.Fired{Timer: t})
 		}
 	}
-	if !i.burstAt.IsZero() && !boottime.Now().Before(i.burstAt) {
-		i.announce()
+	if !i.extraAt.IsZero() && !boottime.Now().Before(i.extraAt) {
+		i.announceExtra()
 	}
 	now := boottime.Now()
 	next = idle
-	for _, at := range append(i.timers[:], i.burstAt) {
+	for _, at := range i.timers {
 		if !at.IsZero() {
 			next = min(next, max(at.Sub(now), 0))
 		}
+	}
+	if !i.extraAt.IsZero() {
+		next = min(next, max(i.extraAt.Sub(now), 0))
 	}
 	return next, i.m.Done()
 }
@@ -201,6 +208,12 @@ func (i *instance) judge(d packet.Datagram) {
 		return
 	}
 	i.heard++
+	if i.into.OldChecksum && i.set.unicast() && i.set.in.Unicast.OldChecksum == nil && !i.old[d.Source] {
+		if i.old == nil {
+			i.old = map[netip.Addr]bool{}
+		}
+		i.old[d.Source] = true // as it speaks it is spoken to
+	}
 	if i.into.Priority == 0 {
 		i.history.zeroHeard++
 	}
@@ -224,6 +237,14 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 		what = "advert of another configuration accepted"
 	}
 	i.log.Warn("("+i.name+") "+what, "source", source, "cause", f.Cause, "error", f, "count", count)
+	switch f.Cause {
+	case packet.InvalidAuthType:
+		i.sp.alerter.AuthTrouble(source, alert.InvalidAuthType)
+	case packet.AuthMismatch, packet.AuthAHeader:
+		i.sp.alerter.AuthTrouble(source, alert.AuthTypeMismatch)
+	case packet.WrongPassword:
+		i.sp.alerter.AuthTrouble(source, alert.AuthFailure)
+	}
 }
 
 // refresh looks at links, addresses and trackers, and tells the machine what changed.
@@ -252,9 +273,9 @@ func (i *instance) refresh() {
 // configure changes settings in place.
 func (i *instance) configure(s *settings) {
 	old := i.set
-	i.set, i.held = s, s.held()
-	changed := !sameAddresses(old.group.Addresses, s.group.Addresses)
-	if g := s.gone(old); len(g.Addresses) > 0 && i.m.State() == machine.Master {
+	i.set, i.held = s, s.group.On()
+	changed := !s.same(old)
+	if g, ok := s.gone(old); ok && i.m.State() == machine.Master {
 		if err := i.sp.vip.Remove(g); err != nil {
 			i.log.Error("("+i.name+") addresses that are no longer configured could not be removed", "error", err)
 		}

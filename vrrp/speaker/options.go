@@ -17,14 +17,19 @@ type Addresses interface {
 	Extend(g vip.Group, until boottime.Time) error
 	Remove(g vip.Group) error
 	Announce(g vip.Group, repeat int) error
+	AnnounceOn(g vip.Group, devs []string) error
 	RemoveLeftovers(groups []vip.Group) ([]netip.Prefix, error)
+	Prepare(s vip.Setup) ([]netip.Prefix, error)
+	Undo() error
+	Faults(instance string) []error
 	Link(dev string) (vip.Link, error)
 	Watch() <-chan vip.Event
 }
 
 // Guard takes addresses off when this process can't. *guard.Client is one.
 type Guard interface {
-	// Pet says until when an instance's addresses may stay; called before they go on and at each renewal.
+	// Pet says until when an instance's addresses may stay; called before they go on and at each renewal. What a sync
+	// group holds by one lease goes by the group's name.
 	Pet(h guard.Holding)
 	// Drop says that they are off.
 	Drop(instance string)
@@ -36,5 +41,6 @@ type Options struct {
 	Logger  hclog.Logger // nil: none
 	Arbiter vrrp.Arbiter // nil when no instance can be elected by a cluster
 	VIP     Addresses    // nil: netlink, which Run then also runs
+	Journal string       // vip.Options.Journal, for a nil VIP
 	Guard   Guard        // nil: none
 }

@@ -11,9 +11,12 @@ import (
 	"github.com/reeve-lb/reeve/vrrp/packet"
 )
 
+// portKey is what instances that share sockets have in common: the interface, and the multicast group or, in unicast, the
+// address that adverts come to.
 type portKey struct {
-	dev   string
-	group netip.Addr
+	dev    string
+	group  netip.Addr // zero in unicast
+	source netip.Addr // unicast; unspecified: any address of the interface
 }
 
 // port is an interface's sockets with the instances there, by VRID.
@@ -26,12 +29,13 @@ type port struct {
 	mu       sync.RWMutex
 	byVRID   map[uint8]*instance
 	counters packet.Counters
+	stranger func(vrid uint8, source netip.Addr) // nobody here is of that virtual router; nil: nobody cares
 }
 
 func newPort(key portKey, log hclog.Logger) *port {
 	p := &port{key: key, gone: make(chan struct{}), byVRID: map[uint8]*instance{}}
 	p.Port = netio.New(netio.Options{
-		Interface: key.dev, Group: key.group, Receive: p.receive,
+		Interface: key.dev, Group: key.group, Unicast: key.source.IsValid(), Source: key.source, Receive: p.receive,
 		Garbage: func() { p.counters.Add(packet.TooShort) },
 		State: func(err error) {
 			if err != nil {
@@ -64,13 +68,23 @@ func (p *port) receive(d packet.Datagram) {
 		return
 	}
 	p.mu.RLock()
-	i := p.byVRID[vrid]
+	i, stranger := p.byVRID[vrid], p.stranger
 	p.mu.RUnlock()
 	if i == nil {
 		p.counters.Add(packet.UnknownVRID)
+		if stranger != nil {
+			stranger(vrid, d.Source)
+		}
 		return
 	}
 	i.receive(d)
+}
+
+// tell says whom to tell of unknown virtual routers (log_unknown_vrids).
+func (p *port) tell(stranger func(vrid uint8, source netip.Addr)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stranger = stranger
 }
 
 func (p *port) join(vrid int, i *instance) {

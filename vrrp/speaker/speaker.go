@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/reeve-lb/reeve/vrrp"
+	"github.com/reeve-lb/reeve/vrrp/alert"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/notify"
 	"github.com/reeve-lb/reeve/vrrp/track"
@@ -21,7 +22,8 @@ import (
 // Budgets of an orderly end.
 const (
 	stopBudget   = 2 * time.Second // addresses off, for all instances at once
-	notifyBudget = time.Second     // last notify scripts
+	notifyBudget = 3 * time.Second // last notify scripts
+	alertBudget  = 2 * time.Second // last mails, traps and posts
 )
 
 // Errors of Release.
@@ -40,6 +42,8 @@ type Speaker struct {
 	own      *vip.Manager // vip, if it is ours to run
 	tracker  *track.Tracker
 	notifier *notify.Notifier
+	alerter  *alert.Alerter
+	made     time.Time
 	wake     chan struct{} // Apply
 	tracked  chan struct{} // a script's state changed
 
@@ -47,10 +51,13 @@ type Speaker struct {
 	ports    map[portKey]*port
 	verdict  vrrp.Verdict // the last Quorum or NoQuorum
 	watching <-chan vip.Event
+	// unprepared is why vip.Prepare could not do all that it was asked for; nil: it did.
+	unprepared error
 
 	mu        sync.Mutex
 	wanted    wanted
 	instances map[string]*instance
+	groups    map[string]*syncGroup
 	names     []string // in the order of the configuration
 	ready     bool
 }
@@ -61,6 +68,11 @@ type wanted struct {
 	track    track.Wanted
 	notify   notify.Settings
 	virtual  map[netip.Addr]bool
+
+	groups    []*groupSettings
+	setup     vip.Setup
+	alert     alert.Settings
+	strangers bool // log_unknown_vrids
 }
 
 // New allocates a Speaker without instances. The node is ready until SetReady says otherwise.
@@ -71,14 +83,15 @@ func New(o Options) *Speaker {
 	s := &Speaker{
 		o: o, log: o.Logger, vip: o.VIP, ready: true,
 		wake: make(chan struct{}, 1), tracked: make(chan struct{}, 1),
-		ports: map[portKey]*port{}, instances: map[string]*instance{},
+		ports: map[portKey]*port{}, instances: map[string]*instance{}, groups: map[string]*syncGroup{}, made: time.Now(),
 	}
 	if s.vip == nil {
-		s.own = vip.New(vip.Options{Logger: o.Logger.Named("vip")})
+		s.own = vip.New(vip.Options{Logger: o.Logger.Named("vip"), Journal: o.Journal})
 		s.vip = s.own
 	}
 	s.tracker = track.New(track.Options{Logger: o.Logger, Changed: func() { poke(s.tracked) }})
 	s.notifier = notify.New(notify.Options{Logger: o.Logger.Named("notify")})
+	s.alerter = alert.New(alert.Options{Node: o.Node, Logger: o.Logger.Named("alert")})
 	return s
 }
 
@@ -90,7 +103,8 @@ func poke(c chan struct{}) {
 }
 
 // Run drives instances until ctx ends, then hands all addresses over (priority 0, addresses off, leases released), runs the
-// notify scripts for STOP, and returns nil. The arbiter and the guard have to outlive it. It can run once.
+// notify scripts for STOP, makes the machine as it was, and returns nil. The arbiter and the guard have to outlive it. It
+// can run once.
 func (s *Speaker) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.Background())
 	var helpers sync.WaitGroup
@@ -106,14 +120,35 @@ func (s *Speaker) Run(ctx context.Context) error {
 	}
 	helpers.Go(func() { _ = s.tracker.Run(life) }) // always nil
 	helpers.Go(func() { _ = s.notifier.Run(life) })
+	helpers.Go(func() { _ = s.alerter.Run(life) })
 	err := s.supervise(ctx, failed)
 	s.stopAll()
-	idle, cancel := context.WithTimeout(life, notifyBudget)
-	defer cancel()
-	if waitErr := s.notifier.Idle(idle); waitErr != nil {
-		s.log.Warn("notify scripts still ran at the end", "error", waitErr)
+	if undone := s.vip.Undo(); undone != nil {
+		s.log.Error("this machine could not be made as it was", "error", undone)
 	}
+	s.lastWords(life)
 	return err
+}
+
+// lastWords waits for what others are still to be told.
+func (s *Speaker) lastWords(life context.Context) {
+	var waits sync.WaitGroup
+	for what, room := range map[string]struct {
+		budget time.Duration
+		idle   func(context.Context) error
+	}{
+		"notify scripts still ran at the end":      {notifyBudget, s.notifier.Idle},
+		"alerts were not delivered before the end": {alertBudget, s.alerter.Idle},
+	} {
+		waits.Go(func() {
+			ctx, cancel := context.WithTimeout(life, room.budget)
+			defer cancel()
+			if err := room.idle(ctx); err != nil {
+				s.log.Warn(what, "error", err)
+			}
+		})
+	}
+	waits.Wait()
 }
 
 func (s *Speaker) supervise(ctx context.Context, failed <-chan error) error {
@@ -172,7 +207,9 @@ func (s *Speaker) decided(v vrrp.Verdict) {
 		s.each(func(i *instance) { i.feedLater(machine.Decided{Verdict: v}) })
 		return
 	}
-	if i := s.find(v.Instance); i != nil {
+	if g := s.groupOf(v.Instance); g != nil && g.cluster {
+		g.put(machine.GroupDecided{Verdict: v})
+	} else if i := s.find(v.Instance); i != nil {
 		i.feedLater(machine.Decided{Verdict: v})
 	} else if v.Kind == vrrp.Granted {
 		s.o.Arbiter.Released(v.Instance, v.Epoch) // nobody here wants it any more
@@ -183,42 +220,81 @@ func (s *Speaker) decided(v vrrp.Verdict) {
 func (s *Speaker) changed(e vip.Event) {
 	switch {
 	case e.Kind == vip.DuplicateAddress: // told once a minute of each
-		s.log.Error("("+e.Instance+") another host on the segment claims an address of ours", "address", e.Prefix, "interface", e.Dev,
-			"our_mac", e.OurMAC, "their_mac", e.TheirMAC)
+		s.duplicate(e)
 	case e.Instance != "" && e.Kind == vip.AddressGone:
 		if i := s.find(e.Instance); i != nil {
-			i.post(func() {
-				if i.m.State() == machine.Master {
-					i.log.Warn("("+i.name+") address was removed by somebody else, putting it back", "address", e.Prefix, "interface", e.Dev)
-				}
-				i.feed(machine.AddressLost{})
-			})
+			i.post(func() { i.lost(e) })
 		}
 	case e.Instance == "":
-		for _, p := range s.ports {
-			if p.key.dev == e.Dev && (e.Kind == vip.LinkChanged || e.Kind == vip.LinkGone) {
-				p.Poke()
-			}
+		if e.Kind == vip.LinkChanged || e.Kind == vip.LinkGone {
+			s.linkChanged(e)
 		}
-		s.each((*instance).touch)
+		s.each(func(i *instance) {
+			if i.asked.concerns(e.Dev) {
+				i.touch()
+			}
+		})
 	}
+}
+
+// linkChanged opens sockets that waited for the interface, and does what could not be done without it.
+func (s *Speaker) linkChanged(e vip.Event) {
+	if s.unprepared != nil && e.Kind == vip.LinkChanged {
+		s.mu.Lock()
+		setup := s.wanted.setup
+		s.mu.Unlock()
+		s.prepare(setup)
+	}
+	for _, p := range s.ports {
+		if p.key.dev == e.Dev {
+			p.Poke()
+		}
+	}
+}
+
+// duplicate tells of another machine that claims an address of ours.
+func (s *Speaker) duplicate(e vip.Event) {
+	s.log.Error("("+e.Instance+") another host on the segment claims an address of ours", "address", e.Prefix, "interface", e.Dev,
+		"our_mac", e.OurMAC, "their_mac", e.TheirMAC)
+	if i := s.find(e.Instance); i != nil {
+		i.post(func() {
+			i.history.claimed(Duplicate{e.Prefix, e.Dev, e.OurMAC, e.TheirMAC, time.Now(), 1})
+		})
+	}
+}
+
+// lost is told of an address of ours that somebody took off. One with no_track is nobody's business any more.
+func (i *instance) lost(e vip.Event) {
+	for at, on := range i.held {
+		if on.Dev == e.Dev && on.Prefix == e.Prefix && i.set.group.Addresses[at].NoTrack {
+			return
+		}
+	}
+	if i.m.State() == machine.Master {
+		i.log.Warn("("+i.name+") address was removed by somebody else, putting it back", "address", e.Prefix, "interface", e.Dev)
+	}
+	i.feed(machine.AddressLost{})
 }
 
 // stopAll ends every instance at once and waits for them.
 func (s *Speaker) stopAll() {
 	var all []string
 	s.each(func(i *instance) { all = append(all, i.name) })
-	s.end(all, false)
+	s.end(all, farewell{})
+	s.endGroups()
 }
 
+// farewell says how instances end: withdrawn from the election by the cluster, gone from the configuration.
+type farewell struct{ withdraw, leaving bool }
+
 // end stops instances side by side; those that can't get their addresses off in time are left to guard and lifetime.
-func (s *Speaker) end(names []string, withdraw bool) {
+func (s *Speaker) end(names []string, how farewell) {
 	budget := time.NewTimer(stopBudget)
 	defer budget.Stop()
 	for _, name := range names {
 		i := s.find(name)
 		select {
-		case i.work <- func() { i.feed(machine.Stop{Withdraw: withdraw}) }:
+		case i.work <- func() { i.leaving = how.leaving; i.feed(machine.Stop{Withdraw: how.withdraw}) }:
 		case <-i.gone:
 		case <-budget.C:
 			budget.Reset(0)

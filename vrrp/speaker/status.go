@@ -1,18 +1,22 @@
 package speaker
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/boottime"
+	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/machine"
 	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/track"
 )
 
 const (
-	movesKept   = 20
-	sourcesKept = 16
+	movesKept      = 20
+	sourcesKept    = 16
+	duplicatesKept = 8
 )
 
 // InstanceStatus is the evidence for who has an instance's addresses: what `reeve vip why` prints.
@@ -39,8 +43,38 @@ type InstanceStatus struct {
 	Adverts         []AdvertSeen  // last one of each source, newest first
 	Counters        map[string]uint64
 	Alarms          []packet.Alarm // mismatches of peers, the latest first
+	Duplicates      []Duplicate    // addresses of ours that others claim, the latest first
 	Moves           []Move         // oldest first
 	Source          netip.Addr
+
+	Group           string        // sync group; "": none
+	GroupState      machine.State // of that
+	Version         int           // of the protocol, 2 or 3
+	MasterAdvertInt time.Duration // advert_int of who is master
+	AddressesOn     bool
+	Faults          int      // what keeps it from taking part: links, scripts, the kernel
+	Pending         int      // scripts without a first result
+	Incomplete      []string // routes, rules and filters that could not be put on with the addresses
+	Transport       string   // interface that adverts go by: Interface, or its virtual MAC
+}
+
+// GroupStatus is what a sync group does.
+type GroupStatus struct {
+	Name    string
+	Members []string
+	State   machine.State
+	Cause   string
+	Since   time.Time
+	Epoch   uint64 // of the lease it holds here; 0: none
+}
+
+// Duplicate is an address of ours that another machine of the segment says it has.
+type Duplicate struct {
+	Address      netip.Prefix
+	Interface    string
+	Ours, Theirs string // MAC addresses
+	Time         time.Time
+	Count        uint64
 }
 
 // AdvertSeen is the last valid advert heard from one source.
@@ -65,6 +99,7 @@ type history struct {
 	cause   string
 	moves   []Move
 	adverts []AdvertSeen // newest first
+	claims  []Duplicate  // newest first
 
 	became, released uint64 // how often it became MASTER, and stopped being it
 	zeroSent         uint64 // adverts with priority 0
@@ -102,4 +137,103 @@ func (h *history) saw(source netip.Addr, priority int, at time.Time) {
 	}
 	copy(h.adverts[1:], h.adverts[:i])
 	h.adverts[0] = a
+}
+
+// Status is the evidence for each instance, in the order of the configuration.
+func (s *Speaker) Status() []InstanceStatus {
+	s.mu.Lock()
+	var all []*instance
+	for _, name := range s.names {
+		if i := s.instances[name]; i != nil {
+			all = append(all, i)
+		}
+	}
+	s.mu.Unlock()
+	out := make([]InstanceStatus, 0, len(all))
+	for _, i := range all {
+		out = append(out, i.status())
+	}
+	return out
+}
+
+func (i *instance) status() InstanceStatus {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	in := i.set.in
+	st := InstanceStatus{
+		Instance: i.name, Interface: in.Interface, VirtualRouterID: in.VirtualRouterID, Election: vrrp.ElectionVRRP.String(),
+		Plain: i.m.Plain(), State: i.m.State(), Since: i.history.since, Cause: i.history.cause,
+		BasePriority: in.Priority, Priority: i.m.EffectivePriority(), Weights: slices.Clone(i.rating.Weights),
+		Fault: i.fault, Ready: i.m.Candidacy().Ready, NoPreempt: in.NoPreempt,
+		Adverts: slices.Clone(i.history.adverts), Moves: slices.Clone(i.history.moves), Alarms: i.alarms.List(),
+		Counters: i.counters.Map(), Source: i.source,
+	}
+	if i.set.cluster {
+		st.Election = vrrp.ElectionCluster.String()
+	} else {
+		st.Ready = true
+	}
+	for _, a := range i.set.group.Addresses {
+		st.Addresses = append(st.Addresses, a.Prefix)
+	}
+	i.more(&st)
+	st.Epoch, st.Expiry = i.m.Lease()
+	st.Holder, st.HolderEpoch = i.m.Holder()
+	h := i.history
+	maps.Copy(st.Counters, map[string]uint64{
+		"advert_sent": i.sent, "advert_rcvd": i.heard, "become_master": h.became, "release_master": h.released,
+		"pri_zero_sent": h.zeroSent, "pri_zero_rcvd": h.zeroHeard,
+	})
+	if n := i.port.counters.Get(packet.UnknownVRID); n > 0 {
+		st.Counters["unknown_vrid"] = n
+	}
+	return st
+}
+
+// more is what the dumps of keepalived's kind and `vip why` want to know besides. mu is held.
+func (i *instance) more(st *InstanceStatus) {
+	st.Version, st.Transport, st.MasterAdvertInt = int(i.set.advert.Version), i.set.plan.Interface, i.m.MasterAdvertInt()
+	st.AddressesOn = i.m.AddressesOn()
+	st.Duplicates = slices.Clone(i.history.claims)
+	st.Faults = len(i.rating.Faults)
+	if i.fault != "" && i.fault != i.rating.Fault {
+		st.Faults++
+	}
+	for _, t := range i.set.in.TrackScripts {
+		if !i.sp.tracker.Script(t.Name).Known {
+			st.Pending++
+		}
+	}
+	for _, err := range i.sp.vip.Faults(i.name) {
+		st.Incomplete = append(st.Incomplete, err.Error())
+	}
+	st.Group = i.set.machine.Group
+	if g := i.sp.groupOf(st.Group); g != nil {
+		st.GroupState = g.status().State
+	}
+}
+
+// Groups is what the sync groups do, in no order.
+func (s *Speaker) Groups() []GroupStatus {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.groups))
+	s.mu.Unlock()
+	out := make([]GroupStatus, 0, len(all))
+	for _, g := range all {
+		out = append(out, g.status())
+	}
+	return out
+}
+
+// claimed remembers who else says that it has an address of ours.
+func (h *history) claimed(d Duplicate) {
+	h.claims = slices.DeleteFunc(h.claims, func(o Duplicate) bool {
+		same := o.Address == d.Address && o.Theirs == d.Theirs
+		if same {
+			d.Count += o.Count
+		}
+		return same
+	})
+	h.claims = slices.Insert(h.claims, 0, d)
+	h.claims = h.claims[:min(len(h.claims), duplicatesKept)]
 }
