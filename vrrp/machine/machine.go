@@ -81,6 +81,7 @@ type Machine struct {
 	lease      uint64        // epoch of the lease held, 0: none
 	until      boottime.Time // MASTER: the end of our right, unless it is renewed
 	nextAdvert boottime.Time
+	downAt     boottime.Time // BACKUP by adverts: when MasterDown fires
 	lastAnswer boottime.Time
 	announced  bool // MASTER: addresses on and announced
 	preemptAt  boottime.Time
@@ -246,6 +247,9 @@ func (s *step) after(t Timer, d time.Duration) { s.do(SetTimer{t, s.now.Add(d)})
 
 func (s *step) stop(timers ...Timer) {
 	for _, t := range timers {
+		if t == MasterDown {
+			s.downAt = 0
+		}
 		s.do(SetTimer{Timer: t})
 	}
 }
