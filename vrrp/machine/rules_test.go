@@ -351,3 +351,30 @@ func TestOf(t *testing.T) {
 		}
 	}
 }
+
+// TestLifetime: under plain VRRP the kernel keeps an address as long as other routers wait for the next advert, no shorter.
+func TestLifetime(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		lease      uint64
+		configured time.Duration
+		advert     time.Duration
+		down       int
+		want       time.Duration
+	}{
+		{"by lease", 1, 0, time.Second, 0, 2 * time.Second},
+		{"plain", 0, 0, time.Second, 0, 3 * time.Second},
+		{"plain, slow", 0, 0, 10 * time.Second, 0, 30 * time.Second},
+		{"plain, quick", 0, 0, 200 * ms, 0, 2 * time.Second},
+		{"plain, down_timer_adverts", 0, 0, time.Second, 5, 5 * time.Second},
+		{"longer by will", 0, 8 * time.Second, time.Second, 0, 8 * time.Second},
+		{"shorter by will", 0, time.Second, time.Second, 0, 3 * time.Second},
+		{"for ever", 0, -1, time.Second, 0, -1},
+	} {
+		m := New(Config{AdvertInt: tc.advert, Lifetime: tc.configured, DownTimerAdverts: tc.down})
+		m.lease = tc.lease
+		if got := m.lifetime(); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
