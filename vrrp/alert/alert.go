@@ -222,7 +222,7 @@ func (a *Alerter) Transition(e Event) {
 }
 
 // worthMail reports whether a state is mailed: smtp_alert is on, it is one of the three that keepalived mails, and not what
-// was mailed last. As with keepalived a start in BACKUP is no news. mu is held.
+// was mailed last. A start in BACKUP is, as keepalived 2.2.7 has it. mu is held.
 func (a *Alerter) worthMail(e Event) bool {
 	switch {
 	case !e.Mail:
@@ -235,11 +235,7 @@ func (a *Alerter) worthMail(e Event) bool {
 		return false
 	}
 	key := e.kind() + " " + e.Name
-	last, ok := a.mailed[key]
-	if !ok {
-		last = "BACKUP"
-	}
-	if last == e.To {
+	if a.mailed[key] == e.To {
 		return false
 	}
 	a.mailed[key] = e.To
