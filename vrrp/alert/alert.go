@@ -22,7 +22,7 @@ import (
 type Event struct {
 	Group    bool
 	Name     string
-	From, To string // INIT, BACKUP, MASTER, FAULT, STOP, DELETED
+	From, To string // INIT, BACKUP, MASTER, FAULT, STOP, DELETED; no From: INIT
 	Priority int    // effective; a group's is told as 0
 	Epoch    uint64 // of the lease; 0 without a cluster
 	Cause    string
@@ -210,6 +210,9 @@ func (a *Alerter) Run(ctx context.Context) error {
 func (a *Alerter) Transition(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
+	}
+	if e.From == "" {
+		e.From = "INIT"
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
