@@ -56,16 +56,20 @@ func pairs(t *testing.T, scenario func(t *testing.T, a, b role)) {
 func each(t *testing.T, scenario func(t *testing.T, a role)) {
 	t.Helper()
 	t.Parallel()
-	all := []role{reeve}
-	if fine() {
-		all = append(all, keepalived)
-	}
-	for _, r := range all {
+	for _, r := range alone() {
 		t.Run(string(r), func(t *testing.T) {
 			t.Parallel()
 			scenario(t, r)
 		})
 	}
+}
+
+// alone are the programs that a scenario of one daemon is run for.
+func alone() []role {
+	if fine() {
+		return []role{reeve, keepalived}
+	}
+	return []role{reeve}
 }
 
 // inBox gives a program a /tmp and a /run of its own, which the test sees as folders: daemons that use keepalived's paths

@@ -17,7 +17,7 @@ import (
 // refused runs the program on a host and wants it to end by itself with exit code 1 and one line that has all the words.
 func refused(t *testing.T, l *lab.Test, h *lab.Host, words []string, argv ...string) {
 	t.Helper()
-	p := l.Start(h, append([]string{os.Getenv(binaryEnv)}, argv...)...)
+	p := l.Start(h, append([]string{lab.Program()}, argv...)...)
 	select {
 	case <-p.Done():
 	case <-time.After(patience):
@@ -88,7 +88,7 @@ func TestStartRefused(t *testing.T) {
 	})
 	t.Run("corrupt store", func(t *testing.T) {
 		dir := t.TempDir()
-		p := l.Start(h, append([]string{os.Getenv(binaryEnv)}, agent(dir, "-encrypt", someKey, "-bootstrap-expect", "1")...)...)
+		p := l.Start(h, append([]string{lab.Program()}, agent(dir, "-encrypt", someKey, "-bootstrap-expect", "1")...)...)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := p.AwaitOutput(ctx, "cluster leader"); err != nil {
@@ -110,7 +110,7 @@ func TestStartRefused(t *testing.T) {
 	})
 	t.Run("data_dir in use", func(t *testing.T) {
 		dir := t.TempDir()
-		p := l.Start(h, append([]string{os.Getenv(binaryEnv)}, agent(dir, "-encrypt", someKey)...)...)
+		p := l.Start(h, append([]string{lab.Program()}, agent(dir, "-encrypt", someKey)...)...)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := p.AwaitOutput(ctx, "cluster node is up"); err != nil {

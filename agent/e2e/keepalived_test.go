@@ -47,7 +47,7 @@ func newBox(t *testing.T, n *lab.Test, name string, prefixes ...string) *box {
 		}
 	}
 	// By its other name the program is keepalived. A link would end at the folder that the box hides.
-	if err := os.Link(os.Getenv(binaryEnv), filepath.Join(b.tmp, "keepalived")); err != nil {
+	if err := os.Link(lab.Program(), filepath.Join(b.tmp, "keepalived")); err != nil {
 		t.Fatal(err)
 	}
 	return b

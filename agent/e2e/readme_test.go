@@ -59,7 +59,7 @@ func newReader(t *testing.T) *reader {
 			t.Fatalf("copy %s: %s", name, out)
 		}
 	}
-	r.lab.Must(os.Mkdir(filepath.Join(r.dir, "bin"), 0o755), os.Symlink(os.Getenv(binaryEnv), filepath.Join(r.dir, "bin", "reeve")))
+	r.lab.Must(os.Mkdir(filepath.Join(r.dir, "bin"), 0o755), os.Symlink(lab.Program(), filepath.Join(r.dir, "bin", "reeve")))
 	return r
 }
 
@@ -238,7 +238,7 @@ func TestReadmeAgentFile(t *testing.T) {
 		if m == nil {
 			t.Fatalf("%s has no file", page)
 		}
-		key, err := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "keygen").Output()
+		key, err := exec.CommandContext(t.Context(), lab.Program(), "keygen").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestReadmeAgentFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(filled), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.CommandContext(t.Context(), os.Getenv(binaryEnv), "validate", path).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), lab.Program(), "validate", path).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %s", page, err, out)
 		}
 	}

@@ -137,7 +137,7 @@ func (s *site) files() []string {
 func (s *site) start(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
-		argv := []string{os.Getenv(binaryEnv), "agent", "-node", name, "-bind", s.ip(name), "-data-dir", filepath.Join(s.dir, name),
+		argv := []string{lab.Program(), "agent", "-node", name, "-bind", s.ip(name), "-data-dir", filepath.Join(s.dir, name),
 			"-bootstrap-expect", fmt.Sprint(len(s.names)), "-encrypt", s.key, "-log-level", "debug"}
 		for _, other := range s.names {
 			if other != name {
@@ -237,4 +237,4 @@ func (s *site) must(err error) {
 	}
 }
 
-func (s *site) bin() string { return os.Getenv(binaryEnv) }
+func (s *site) bin() string { return lab.Program() }
