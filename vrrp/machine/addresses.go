@@ -42,7 +42,7 @@ func (s *step) addressesOn() {
 	s.announced = true
 	s.announce()
 	s.refresh()
-	s.do(Notify{State: Master, Epoch: s.lease})
+	s.do(Notify{State: Master, Cause: s.notifyCause, Epoch: s.lease})
 }
 
 func (s *step) addressesFailed(f AddressesFailed) {

@@ -98,6 +98,9 @@ func word(a Action) string {
 	case Released:
 		return fmt.Sprintf("released %d", a.Epoch)
 	case Notify:
+		if a.Cause == "" {
+			r.t.Errorf("nobody is told why it is %v", a.State)
+		}
 		return "notify " + a.State.String()
 	case Entered:
 		return "-> " + a.To.String()

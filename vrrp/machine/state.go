@@ -96,6 +96,7 @@ func (s *step) promote(cause string) {
 	s.state = Master
 	s.preemptAt, s.learned = 0, 0
 	s.announced, s.removing, s.notifyOff, s.releasing = false, false, false, 0
+	s.notifyCause = cause
 	s.yielded, s.handOff, s.wishes = false, false, true
 	if s.lease == 0 {
 		s.until = s.now.Add(s.patience())
