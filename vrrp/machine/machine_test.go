@@ -61,6 +61,11 @@ func (r *rig) feed(ev Event) {
 
 func (r *rig) take(a Action) Event {
 	switch a := a.(type) {
+	case Notify:
+		if a.Cause == "" {
+			r.t.Errorf("nobody is told why it is %v", a.State)
+		}
+		r.log = append(r.log, word(a))
 	case SetTimer:
 		r.timers[a.Timer] = a.At
 		return nil
@@ -98,9 +103,6 @@ func word(a Action) string {
 	case Released:
 		return fmt.Sprintf("released %d", a.Epoch)
 	case Notify:
-		if a.Cause == "" {
-			r.t.Errorf("nobody is told why it is %v", a.State)
-		}
 		return "notify " + a.State.String()
 	case Entered:
 		return "-> " + a.To.String()
