@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -183,24 +184,30 @@ func (d *daemon) ended() {
 }
 
 // kill ends all processes of the daemon at one instant, Reeve's guard too, so that nobody can tidy up: they are stopped
-// first. It tells when they were stopped.
+// first, and the youngest goes first, or the kernel would wake what it leaves without a parent. It tells when.
 func (d *daemon) kill() time.Time {
 	d.s.t.Helper()
 	d.s.Must(d.host.SignalAll(unix.SIGSTOP))
 	at := time.Now()
-	d.s.Must(d.host.SignalAll(unix.SIGKILL))
-	d.ended()
 	for {
 		pids, err := d.host.Pids()
 		d.s.Must(err)
 		if len(pids) == 0 {
-			return at
+			break
+		}
+		slices.Sort(pids)
+		for _, pid := range slices.Backward(pids) {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				d.s.t.Fatalf("%s: kill %d: %v", d.host.Name(), pid, err)
+			}
 		}
 		if d.s.ctx.Err() != nil {
 			d.s.t.Fatalf("%s: processes %v outlive SIGKILL", d.host.Name(), pids)
 		}
 		time.Sleep(time.Millisecond)
 	}
+	d.ended()
+	return at
 }
 
 // reload makes conf the daemon's file and tells it so.

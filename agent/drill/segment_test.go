@@ -34,6 +34,7 @@ func newSegment(t *testing.T, names ...string) *segment {
 	if len(names) == 0 {
 		names = []string{"a", "b"}
 	}
+	t.TempDir() // what is cleaned up last: daemons write into their folders until the lab has ended them
 	n := lab.New(t)
 	s := &segment{Test: n, t: t, hosts: map[string]*lab.Host{}}
 	for _, name := range append(names, "o") {

@@ -207,7 +207,7 @@ func TestMember(t *testing.T) {
 		{"it has a fault", Faults{"x"}, Fault,
 			"advert 0, advert 0, remove, -> FAULT, tell FAULT wants FAULT, notify FAULT, tell FAULT wants FAULT"},
 		{"a better router", Advert{Source: lower, Priority: 200}, Backup,
-			"remove, -> BACKUP, tell BACKUP wants BACKUP, notify BACKUP, tell BACKUP wants BACKUP"},
+			"report yielded_higher, remove, -> BACKUP, tell BACKUP wants BACKUP, notify BACKUP, tell BACKUP wants BACKUP"},
 		{"stop", Stop{Withdraw: true}, Init,
 			"advert 0, remove, -> INIT, tell INIT wants INIT, notify INIT, tell INIT wants INIT"},
 	} {

@@ -81,6 +81,7 @@ type Machine struct {
 	lease      uint64        // epoch of the lease held, 0: none
 	until      boottime.Time // MASTER: the end of our right, unless it is renewed
 	nextAdvert boottime.Time
+	downAt     boottime.Time // BACKUP by adverts: when MasterDown fires
 	lastAnswer boottime.Time
 	announced  bool // MASTER: addresses on and announced
 	preemptAt  boottime.Time
@@ -191,8 +192,8 @@ func (m *Machine) fallsBack() bool {
 	return m.voters == 1 || m.voters == 2
 }
 
-// lifetime is what the kernel is told. Under plain VRRP the addresses are renewed with each advert, so that they have to
-// live for at least two.
+// lifetime is what the kernel is told. Under plain VRRP the addresses are renewed with each advert, and the kernel, the last
+// line behind the guard, is not to lose patience before those who listen for our adverts do.
 func (m *Machine) lifetime() time.Duration {
 	if m.cfg.Lifetime < 0 {
 		return m.cfg.Lifetime
@@ -201,8 +202,8 @@ func (m *Machine) lifetime() time.Duration {
 	if life == 0 {
 		life = defaultLife
 	}
-	if m.lease == 0 && life < 2*m.cfg.AdvertInt {
-		life = m.patience()
+	if m.lease == 0 {
+		life = max(life, m.patience())
 	}
 	return life
 }
@@ -246,6 +247,9 @@ func (s *step) after(t Timer, d time.Duration) { s.do(SetTimer{t, s.now.Add(d)})
 
 func (s *step) stop(timers ...Timer) {
 	for _, t := range timers {
+		if t == MasterDown {
+			s.downAt = 0
+		}
 		s.do(SetTimer{Timer: t})
 	}
 }

@@ -220,8 +220,8 @@ func TestTransitions(t *testing.T) {
 		{"verdict", Backup, granted, Backup, ""},
 
 		{"start again", Master, Start{}, Master, ""},
-		{"higher", Master, ad(101, lower), Backup, loses},
-		{"equal, higher address", Master, ad(100, higher), Backup, loses},
+		{"higher", Master, ad(101, lower), Backup, "report yielded_higher, " + loses},
+		{"equal, higher address", Master, ad(100, higher), Backup, "report yielded_address, " + loses},
 		{"equal, lower address", Master, ad(100, lower), Master, "report forced_election, " + again + ", announce 5, rx_lower"},
 		{"equal, own address", Master, ad(100, own), Master, "report own_address"},
 		{"lower", Master, ad(99, higher), Master, "report forced_election, " + again + ", announce 5, rx_lower"},
@@ -323,7 +323,7 @@ func TestTwoOwners(t *testing.T) {
 	r := newRig(t, 255, nil)
 	r.feed(Start{})
 	r.feed(Advert{Source: lower, Priority: 255})
-	r.want(Backup, "report owner_conflict, "+loses)
+	r.want(Backup, "report owner_conflict, report yielded_higher, "+loses)
 	if r.m.EffectivePriority() != 254 {
 		t.Errorf("priority %d", r.m.EffectivePriority())
 	}

@@ -87,11 +87,11 @@ func (s *step) advertInMaster(a Advert) {
 	case theirs == 0:
 		s.answer()
 	case theirs > ours:
-		s.yield(a, "received advert from "+a.Source.String()+" with higher priority")
+		s.yield(YieldedHigher, a, "received advert from "+a.Source.String()+" with higher priority")
 	case theirs == ours && a.Source == s.source:
 		s.report(OwnAddress, a)
 	case theirs == ours && s.source.Less(a.Source):
-		s.yield(a, "received advert from "+a.Source.String()+" with same priority but higher IP address than ours")
+		s.yield(YieldedAddress, a, "received advert from "+a.Source.String()+" with same priority but higher IP address than ours")
 	default:
 		s.report(ForcedElection, a)
 		s.answerLower(a)
@@ -99,7 +99,8 @@ func (s *step) advertInMaster(a Advert) {
 }
 
 // yield leaves MASTER to a better one, without an advert of priority 0.
-func (s *step) yield(a Advert, cause string) {
+func (s *step) yield(k ReportKind, a Advert, cause string) {
+	s.report(k, a)
 	if s.cfg.HigherSendAdvert && s.mayAnswer() {
 		s.do(SendAdvert{uint8(s.EffectivePriority())})
 	}

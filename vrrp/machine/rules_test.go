@@ -63,7 +63,7 @@ func TestVersion3Timers(t *testing.T) {
 	r.want(Backup, "")
 	r.masterAfter(5 * time.Second)
 	r.feed(Advert{higher, 200, 500 * ms})
-	r.want(Backup, "report interval_learned, "+loses)
+	r.want(Backup, "report yielded_higher, report interval_learned, "+loses)
 	if got := r.masterAfter(20 * time.Second); !near(got, 1804*ms) {
 		t.Errorf("after it yielded it waits %v", got)
 	}
@@ -119,6 +119,33 @@ func TestTimes(t *testing.T) {
 				r.advance(ms)
 			}
 		}
+		r.masterAfter(20 * time.Second)
+		if got := r.now.Sub(begin); !near(got, tc.want) {
+			t.Errorf("%s: MASTER at %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestPriorityMovesTheWait: a BACKUP whose priority changes waits as if it had always had it, counted from the last advert
+// that it obeyed; what has passed already is not waited for again.
+func TestPriorityMovesTheWait(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		from, to int
+		at, want time.Duration // after the last advert
+	}{
+		{"well again", 40, 100, 700 * ms, 3609 * ms},
+		{"ill", 100, 40, 700 * ms, 3844 * ms},
+		{"well again too late", 1, 254, 3500 * ms, 3500 * ms},
+		{"and nothing changes", 100, 100, 700 * ms, 3609 * ms},
+	} {
+		r := newRig(t, tc.from, nil)
+		r.feed(Start{})
+		r.advance(2 * time.Second)
+		r.feed(Advert{higher, 255, time.Second})
+		begin := r.now
+		r.advance(tc.at)
+		r.feed(Priority{tc.to})
 		r.masterAfter(20 * time.Second)
 		if got := r.now.Sub(begin); !near(got, tc.want) {
 			t.Errorf("%s: MASTER at %v, want %v", tc.name, got, tc.want)
@@ -189,8 +216,8 @@ func TestAnswers(t *testing.T) {
 			"report forced_election, " + again + ", rx_lower"},
 		{"vrrp_strict", func(c *Config) { c.LowerNoAdvert, c.GarpLowerRepeat = true, 0 }, lowerAdvert, Master,
 			"report forced_election, rx_lower"},
-		{"higher_prio_send_advert", func(c *Config) { c.HigherSendAdvert = true }, higherAdvert, Backup, "advert 100, " + loses},
-		{"higher", nil, higherAdvert, Backup, loses},
+		{"higher_prio_send_advert", func(c *Config) { c.HigherSendAdvert = true }, higherAdvert, Backup, "report yielded_higher, advert 100, " + loses},
+		{"higher", nil, higherAdvert, Backup, "report yielded_higher, " + loses},
 		{"the other stops", func(c *Config) { c.LowerNoAdvert = true }, Advert{Source: lower}, Master, again},
 	} {
 		r := newRig(t, 100, tc.change)
@@ -321,6 +348,33 @@ func TestOf(t *testing.T) {
 	} {
 		if c := Of("me", tc.in, tc.g, tc.version, true); !tc.check(c) || c.Node != "me" || !c.Cluster {
 			t.Errorf("%s: %+v", tc.name, c)
+		}
+	}
+}
+
+// TestLifetime: under plain VRRP the kernel keeps an address as long as other routers wait for the next advert, no shorter.
+func TestLifetime(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		lease      uint64
+		configured time.Duration
+		advert     time.Duration
+		down       int
+		want       time.Duration
+	}{
+		{"by lease", 1, 0, time.Second, 0, 2 * time.Second},
+		{"plain", 0, 0, time.Second, 0, 3 * time.Second},
+		{"plain, slow", 0, 0, 10 * time.Second, 0, 30 * time.Second},
+		{"plain, quick", 0, 0, 200 * ms, 0, 2 * time.Second},
+		{"plain, down_timer_adverts", 0, 0, time.Second, 5, 5 * time.Second},
+		{"longer by will", 0, 8 * time.Second, time.Second, 0, 8 * time.Second},
+		{"shorter by will", 0, time.Second, time.Second, 0, 3 * time.Second},
+		{"for ever", 0, -1, time.Second, 0, -1},
+	} {
+		m := New(Config{AdvertInt: tc.advert, Lifetime: tc.configured, DownTimerAdverts: tc.down})
+		m.lease = tc.lease
+		if got := m.lifetime(); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
 	}
 }

@@ -76,7 +76,8 @@ func (s *step) waitForMaster() {
 
 // wait arms the timer of BACKUP. Under vrrp_startup_delay it counts from the end of that.
 func (s *step) wait(d time.Duration) {
-	s.do(SetTimer{MasterDown, max(s.now, s.startAt).Add(d)})
+	s.downAt = max(s.now, s.startAt).Add(d)
+	s.do(SetTimer{MasterDown, s.downAt})
 }
 
 // masterDown: nobody was heard. A member of a group only says so, and goes on waiting.
@@ -169,8 +170,9 @@ func (s *step) setPriority(effective int) {
 	if effective == s.priority {
 		return
 	}
-	old := s.EffectivePriority()
+	old, interval := s.EffectivePriority(), s.MasterDownInterval()
 	s.priority, s.lowered, s.yielded = effective, false, false
+	s.shift(s.MasterDownInterval() - interval)
 	if s.state != Init {
 		s.do(Report{Kind: PriorityChanged, Theirs: old, Ours: effective})
 	}
@@ -178,6 +180,15 @@ func (s *step) setPriority(effective int) {
 		s.do(NotifyPriority{State: s.state, Old: old, New: effective})
 	}
 	s.stand()
+}
+
+// shift moves the end of the wait for a master, as keepalived does when the skew becomes another meanwhile: who is well
+// again takes over as soon as one who always was.
+func (s *step) shift(by time.Duration) {
+	if s.state == Backup && s.plain() && s.downAt != 0 && by != 0 {
+		s.downAt = max(s.now, s.downAt.Add(by))
+		s.do(SetTimer{MasterDown, s.downAt})
+	}
 }
 
 func (s *step) configure(c Configure) {

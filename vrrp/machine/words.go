@@ -262,13 +262,17 @@ const (
 	IntervalLearned
 	// AddressDuplicated: somebody else has an address that we have.
 	AddressDuplicated
+	// YieldedHigher: MASTER heard a higher priority and leaves.
+	YieldedHigher
+	// YieldedAddress: MASTER heard its own priority from a higher address and leaves.
+	YieldedAddress
 )
 
 // String implements fmt.Stringer.
 func (k ReportKind) String() string {
-	if k < DiscardedLower || k > AddressDuplicated {
+	if k < DiscardedLower || k > YieldedAddress {
 		return "unknown"
 	}
 	return [...]string{"discarded_lower", "forced_election", "foreign_advert", "foreign_higher", "owner_conflict",
-		"own_address", "priority_changed", "interval_learned", "address_duplicated"}[k-1]
+		"own_address", "priority_changed", "interval_learned", "address_duplicated", "yielded_higher", "yielded_address"}[k-1]
 }
