@@ -42,6 +42,7 @@ type instance struct {
 	petted  string // the name by which the guard knows of the addresses; "": it does not
 	told    string // the state of the last notification
 	leaving bool   // no longer configured here
+	refused error  // addresses that the kernel does not take, though others are on
 	m       machine.Machine
 	started bool
 	timers  [machine.Timers]boottime.Time
