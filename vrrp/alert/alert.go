@@ -22,7 +22,7 @@ import (
 type Event struct {
 	Group    bool
 	Name     string
-	From, To string // INIT, BACKUP, MASTER, FAULT, STOP, DELETED
+	From, To string // INIT, BACKUP, MASTER, FAULT, STOP, DELETED; no From: INIT
 	Priority int    // effective; a group's is told as 0
 	Epoch    uint64 // of the lease; 0 without a cluster
 	Cause    string
@@ -211,6 +211,9 @@ func (a *Alerter) Transition(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
+	if e.From == "" {
+		e.From = "INIT"
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seq++
@@ -222,7 +225,7 @@ func (a *Alerter) Transition(e Event) {
 }
 
 // worthMail reports whether a state is mailed: smtp_alert is on, it is one of the three that keepalived mails, and not what
-// was mailed last. As with keepalived a start in BACKUP is no news. mu is held.
+// was mailed last. A start in BACKUP is, as keepalived 2.2.7 has it. mu is held.
 func (a *Alerter) worthMail(e Event) bool {
 	switch {
 	case !e.Mail:
@@ -235,11 +238,7 @@ func (a *Alerter) worthMail(e Event) bool {
 		return false
 	}
 	key := e.kind() + " " + e.Name
-	last, ok := a.mailed[key]
-	if !ok {
-		last = "BACKUP"
-	}
-	if last == e.To {
+	if a.mailed[key] == e.To {
 		return false
 	}
 	a.mailed[key] = e.To

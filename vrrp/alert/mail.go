@@ -64,9 +64,7 @@ func (m *mailer) body(e Event) string {
 	line("node", m.node)
 	line(e.kind(), e.Name)
 	line("state", e.To)
-	if e.From != "" {
-		line("before", e.From)
-	}
+	line("before", e.From)
 	if !e.Group {
 		line("priority", e.Priority)
 	}

@@ -139,7 +139,7 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// TestWhatIsMailed: only with smtp_alert, only states, none twice, no start in BACKUP, no faults if those are not wanted.
+// TestWhatIsMailed: only with smtp_alert, only states, none twice, no faults if those are not wanted.
 func TestWhatIsMailed(t *testing.T) {
 	sink := newMailSink(t, false, usual)
 	s := settings(sink.port)
@@ -163,7 +163,7 @@ func TestWhatIsMailed(t *testing.T) {
 	tell(false, "BACKUP", true)
 	tell(false, "MASTER", true)
 	idle(t, a)
-	want := []string{"Instance X - Entering FAULT", "Group X - Entering FAULT", "Instance X - Entering BACKUP", "Instance X - Entering MASTER"}
+	want := []string{"Instance X - Entering BACKUP", "Instance X - Entering FAULT", "Group X - Entering FAULT", "Instance X - Entering BACKUP", "Instance X - Entering MASTER"}
 	got := sink.subjects()
 	for i := range got {
 		got[i] = strings.TrimSuffix(strings.TrimPrefix(got[i], "[LVS_1] VRRP "), " state")
