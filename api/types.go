@@ -189,7 +189,7 @@ type Why struct {
 	Group        string            `json:"group,omitempty"` // sync group: the instances are MASTER together
 	Alarms       []Alarm           `json:"alarms"`          // what peers do that they should not, the latest first
 	Duplicates   []Duplicate       `json:"duplicates"`      // addresses that other machines of the segment claim
-	Incomplete   []string          `json:"incomplete"`      // routes, rules and filters that could not be put on
+	Incomplete   []string          `json:"incomplete"`      // addresses, routes, rules and filters that could not be put on
 }
 
 // Alarm is a mismatch of one peer and cause with how often it was seen.

@@ -42,7 +42,7 @@ func (d *decoder) script(n tree.Node) {
 }
 
 func (d *decoder) process(n tree.Node) {
-	p := vrrp.Process{Name: name(n), Weight: 1, Quorum: 1, Pos: n.Pos}
+	p := vrrp.Process{Name: name(n), Quorum: 1, Pos: n.Pos}
 	for _, k := range n.Kids {
 		switch k.Def.Name {
 		case "process":

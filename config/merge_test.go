@@ -79,7 +79,7 @@ vrrp_instance V {
     auth_type PASS
     auth_pass one
   }
-  nopreempt
+  promote_secondaries
   garp_master_delay 4
   notify "/n a"
   virtual_ipaddress {
@@ -93,9 +93,9 @@ vrrp_instance V {
 		{"a word of a block", "auth_pass one", "auth_pass two", "b.conf:10:15", "a.conf:10:15"},
 		{"a word with a dot in its field", "delay 4", "delay 5", "b.conf:13:21", "a.conf:13:21"},
 		{"a global word", "delay 3", "delay 6", "b.conf:2:26", "a.conf:2:26"},
-		{"a command", "/n a", "/m a", "b.conf:14:11", "a.conf:14:11"},
+		{"a command", "/n a", "/m a", "b.conf:14:3", "a.conf:14:3"},
 		{"an address", "10.0.0.1", "10.0.0.2", "b.conf:16:5", "a.conf:16:5"},
-		{"only there", "  nopreempt\n", "", "b.conf:4:1", "a.conf:12:3"},
+		{"only there", "  promote_secondaries\n", "", "b.conf:4:1", "a.conf:12:3"},
 	} {
 		files := []File{{Name: "a.conf", Node: "a", Content: []byte(a)}, {Name: "b.conf", Node: "b", Content: []byte(strings.Replace(a, c.from, c.to, 1))}}
 		_, _, ps := Load(files)

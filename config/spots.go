@@ -39,14 +39,14 @@ func (s spots) words(section string, kids []tree.Node) {
 			continue
 		}
 		if k.Def.Field != "" {
-			path := section
+			path, at := section, k.Pos
 			for f := range strings.SplitSeq(k.Def.Field, ".") {
 				path = join(path, wordOf(f))
 			}
-			s[path] = k.Pos
 			if len(k.Args) > 0 {
-				s[path] = k.Args[0].Pos
+				at = k.Args[0].Pos
 			}
+			s[path], s[join(section, k.Def.Name)] = at, at // Diff names some by their field, some by their word
 		}
 		s.words(section, k.Kids)
 	}

@@ -135,7 +135,7 @@ vrrp_rsync_group G {
 	s, p, f, g := c.Scripts[0], c.Processes[0], c.Files[0], c.SyncGroups[0]
 	check1(t, "script", []any{s.Shell, s.Weight, s.Reverse, s.Timeout}, []any{"</dev/tcp/127.0.0.1/80", -10, true, 2 * time.Second})
 	check1(t, "process", []any{p.Command, p.Args, p.QuorumMax, p.ForkDelay, p.TerminateDelay, p.Weight},
-		[]any{"/usr/sbin/haproxy", []string{"-f", "a b"}, -1, 1500 * time.Millisecond, 1500 * time.Millisecond, 1})
+		[]any{"/usr/sbin/haproxy", []string{"-f", "a b"}, -1, 1500 * time.Millisecond, 1500 * time.Millisecond, 0})
 	check1(t, "file", []any{f.Path, f.Weight, f.Reverse, *f.Init, f.Overwrite}, []any{"/tmp/f", 3, true, 5, true})
 	check1(t, "group", []any{g.Members, g.TrackingWeight, g.Notifies.Stop.Argv, *g.TrackProcesses[0].Weight, g.TrackFiles[0].NoReverse},
 		[]any{[]string{"V", "W"}, true, []string{"/n", "stop"}, 254, true})

@@ -146,7 +146,7 @@ func (w writer) process(p *vrrp.Process) {
 		b.text("process", lineWords(append([]string{p.Command}, p.Args...)...))
 	}
 	b.scalars("vrrp_track_process", p)
-	if p.Weight != 1 {
+	if p.Weight != 0 {
 		b.set("weight", cty.NumberIntVal(int64(p.Weight)))
 	}
 	if p.QuorumMax != 0 {

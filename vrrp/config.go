@@ -169,7 +169,7 @@ type Process struct {
 	Args           []string // with FullCommand: its arguments
 	FullCommand    bool
 	ParamMatch     string // "": the name alone, or with Args all of them; initial, partial, exact (param_match alone: no arguments)
-	Weight         int    // default 1
+	Weight         int    // 0: a quorum that is missed is FAULT, as keepalived 2.2 has it without a word (its manual says 1)
 	Reverse        bool
 	Quorum         int // default 1
 	QuorumMax      int // 0: none; -1: quorum_max 0, it must not run at all

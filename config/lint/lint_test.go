@@ -106,12 +106,12 @@ var cases = []struct {
 		bad:  one(chk("weight -60") + v1("priority 255", tracked)),
 		says: "k.conf:14:3: warning: the weight of 'chk' has no effect: vrrp_instance 'VI_1' has the priority 255 (write weight 0, or a priority below 255)",
 		good: one(chk("weight -60") + v1("priority 254", tracked))},
-	{rule: "weight-never-fails-over", // the default of vrrp_track_process is 1
-		bad: pair("vrrp_track_process web {\n process haproxy\n}\n"+v1("priority 100", "track_process {\n  web\n }"),
-			"vrrp_track_process web {\n process haproxy\n}\n"+v1("priority 50", "track_process {\n  web\n }")),
-		says: "lb1.conf:12:3: warning: the weight 1 of 'web' can never move vrrp_instance 'VI_1' from lb1 to lb2: 100 is still more than 51 (more than 50 is needed, as in weight 60; weight 0 makes every failure a FAULT)",
-		good: pair("vrrp_track_process web {\n process haproxy\n weight 0\n}\n"+v1("priority 100", "track_process {\n  web\n }"),
-			"vrrp_track_process web {\n process haproxy\n weight 0\n}\n"+v1("priority 50", "track_process {\n  web\n }"))},
+	{rule: "weight-never-fails-over",
+		bad: pair("vrrp_track_process web {\n process haproxy\n weight 1\n}\n"+v1("priority 100", "track_process {\n  web\n }"),
+			"vrrp_track_process web {\n process haproxy\n weight 1\n}\n"+v1("priority 50", "track_process {\n  web\n }")),
+		says: "lb1.conf:13:3: warning: the weight 1 of 'web' can never move vrrp_instance 'VI_1' from lb1 to lb2: 100 is still more than 51 (more than 50 is needed, as in weight 60; weight 0 makes every failure a FAULT)",
+		good: pair("vrrp_track_process web {\n process haproxy\n}\n"+v1("priority 100", "track_process {\n  web\n }"),
+			"vrrp_track_process web {\n process haproxy\n}\n"+v1("priority 50", "track_process {\n  web\n }"))},
 	{rule: "nopreempt-weight",
 		bad:  one(chk("weight -60") + v1("priority 100", "nopreempt", tracked)),
 		says: "k.conf:15:3: warning: the weight -60 of 'chk' moves nothing in vrrp_instance 'VI_1': with nopreempt a backup leaves a master alone however low its priority is (with nopreempt only a FAULT moves an address: leave the weight at 0, or do without nopreempt)",
@@ -189,11 +189,11 @@ var cases = []struct {
 		bad:  one(chk("weight -60") + "vrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n}\n" + v1(tracked) + vi("VI_2", "eth1", "52", "198.51.100.11/24")),
 		says: "k.conf:19:3: warning: the weight of 'chk' has no effect in a member of vrrp_sync_group 'G' (track it in the group, or write sync_group_tracking_weight there)",
 		good: one(chk("weight -60") + "vrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n " + tracked + "\n}\n" + v1() + vi("VI_2", "eth1", "52", "198.51.100.11/24"))},
-	{rule: "sync-group-weight", // 1 is the default of vrrp_track_process
-		bad: one("vrrp_track_process web {\n process haproxy\n}\nvrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n}\n" +
+	{rule: "sync-group-weight",
+		bad: one("vrrp_track_process web {\n process haproxy\n weight 1\n}\nvrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n}\n" +
 			v1("track_process {\n  web\n }") + vi("VI_2", "eth1", "52", "198.51.100.11/24")),
-		says: "k.conf:17:3: warning: the weight of 'web' has no effect in a member of vrrp_sync_group 'G' (track it in the group, or write sync_group_tracking_weight there)",
-		good: one("vrrp_track_process web {\n process haproxy\n weight 0\n}\nvrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n}\n" +
+		says: "k.conf:18:3: warning: the weight of 'web' has no effect in a member of vrrp_sync_group 'G' (track it in the group, or write sync_group_tracking_weight there)",
+		good: one("vrrp_track_process web {\n process haproxy\n}\nvrrp_sync_group G {\n group {\n  VI_1\n  VI_2\n }\n}\n" +
 			v1("track_process {\n  web\n }") + vi("VI_2", "eth1", "52", "198.51.100.11/24"))},
 	{rule: "sync-group-single",
 		bad:  one("vrrp_sync_group G {\n group {\n  VI_1\n }\n}\n" + v1()),

@@ -58,7 +58,7 @@ var keepalivedProcess = []Word{
 	{Name: "process", Type: Line, Args: []string{"process"}, Doc: "`process NAME [PARAMETER...]`: the program, with what it was started with if that matters."},
 	{Name: "param_match", Type: Enum, Enum: []string{"", "initial", "partial", "exact"}, Field: "ParamMatch", Doc: "How parameters are compared: the first ones, the beginning of the last one, or all. `exact` without parameters: none."},
 	{Name: "full_command", Type: Flag, Field: "FullCommand", Doc: "Compare the whole command line instead of the program's name."},
-	{Name: "weight", Type: Line, Args: []string{"weight"}, Doc: "`weight N [reverse]`, -254..254: as in vrrp_script. Default 1."},
+	{Name: "weight", Type: Line, Args: []string{"weight"}, Doc: "`weight N [reverse]`, -254..254: as in vrrp_script. Default 0, as keepalived 2.2 has it (its manual says 1)."},
 	{Name: "quorum", Type: Int, Min: 1, Max: 65535, Field: "Quorum", Default: "1", Doc: "Least number of such processes."},
 	{Name: "quorum_max", Type: Int, Max: 65535, Doc: "Greatest number of such processes; 0: it must not run."},
 	{Name: "fork_delay", Type: Duration, Max: 3600, Field: "ForkDelay", Default: "0", Doc: "Wait that long after the quorum is there before it counts."},

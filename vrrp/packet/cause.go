@@ -148,6 +148,13 @@ func (c *Counters) Add(cause Cause) {
 	}
 }
 
+// AddTimes counts packets that were alike.
+func (c *Counters) AddTimes(cause Cause, times int) {
+	if cause > 0 && cause < causes {
+		c.n[cause].Add(uint64(times))
+	}
+}
+
 // Get tells how many there were.
 func (c *Counters) Get(cause Cause) uint64 {
 	if cause <= 0 || cause >= causes {

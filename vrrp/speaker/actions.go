@@ -149,13 +149,47 @@ func (i *instance) group(lifetime time.Duration) vip.Group {
 
 func (i *instance) add(a machine.AddAddresses) {
 	err := i.sp.vip.Add(i.group(a.Lifetime), a.Deadline)
+	i.refused = nil
 	if err == nil {
 		i.log.Debug("(" + i.name + ") setting VIPs.")
 		i.events = append(i.events, machine.AddressesOn{})
 		return
 	}
-	i.log.Error("("+i.name+") addresses could not be added", "error", err)
+	if i.limit.allow("add", i.source, boottime.Now()) {
+		i.log.Error("("+i.name+") addresses could not be added", "error", err)
+	}
+	if i.m.Plain() && i.some(err) {
+		// Another router could not do more for the rest than this one: where the cluster does not know better, keepalived's way.
+		i.refused = err
+		i.events = append(i.events, machine.AddressesOn{})
+		return
+	}
 	i.events = append(i.events, machine.AddressesFailed{Expired: errors.Is(err, vip.ErrExpired), Cause: err.Error()})
+}
+
+// some reports whether an error of adding is about less than all of the addresses.
+func (i *instance) some(err error) bool {
+	n := refusals(err)
+	return n > 0 && n < len(i.held)
+}
+
+// refusals counts the addresses that an error of adding is about; -1: it is about something else, too.
+func refusals(err error) (n int) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if a := (*vip.AddressError)(nil); errors.As(err, &a) {
+			return 1
+		}
+		return -1
+	}
+	for _, e := range joined.Unwrap() {
+		more := refusals(e)
+		if more < 0 {
+			return -1
+		}
+		n += more
+	}
+	return n
 }
 
 // remove takes the addresses off; only then the guard may forget them.

@@ -42,6 +42,7 @@ type instance struct {
 	petted  string // the name by which the guard knows of the addresses; "": it does not
 	told    string // the state of the last notification
 	leaving bool   // no longer configured here
+	refused error  // addresses that the kernel does not take, though others are on
 	m       machine.Machine
 	started bool
 	timers  [machine.Timers]boottime.Time
@@ -109,10 +110,11 @@ func (i *instance) receive(d packet.Datagram) {
 // judgeAll looks at what is queued. An advert that came several times meanwhile says what it says once.
 func (i *instance) judgeAll() {
 	for range packetBound {
-		if _, more := i.packets.Take(&i.datagram); !more {
+		times, more := i.packets.Take(&i.datagram)
+		if !more {
 			return
 		}
-		i.judge(i.datagram)
+		i.judge(i.datagram, times)
 	}
 	i.packets.Again()
 }
@@ -197,17 +199,17 @@ func (i *instance) settle() {
 	i.events = nil
 }
 
-// judge looks at one datagram.
-func (i *instance) judge(d packet.Datagram) {
+// judge looks at one datagram, which came so many times.
+func (i *instance) judge(d packet.Datagram, times int) {
 	f := i.set.expect.Judge(&i.into, d)
 	if f.Cause != 0 {
-		i.counters.Add(f.Cause)
+		i.counters.AddTimes(f.Cause, times)
 		i.alarm(d.Source, f)
 	}
 	if f.Refused() {
 		return
 	}
-	i.heard++
+	i.heard += uint64(times)
 	if i.into.OldChecksum && i.set.unicast() && i.set.in.Unicast.OldChecksum == nil && !i.old[d.Source] {
 		if i.old == nil {
 			i.old = map[netip.Addr]bool{}
@@ -215,7 +217,7 @@ func (i *instance) judge(d packet.Datagram) {
 		i.old[d.Source] = true // as it speaks it is spoken to
 	}
 	if i.into.Priority == 0 {
-		i.history.zeroHeard++
+		i.history.zeroHeard += uint64(times)
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
 	m, actions := i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now())

@@ -22,6 +22,11 @@ func (i *instance) report(r machine.Report) {
 	case machine.ForcedElection:
 		i.log.Info(fmt.Sprintf("(%s) Received advert from %s with lower priority %d, ours %d, forcing new election",
 			i.name, r.Source, r.Theirs, r.Ours))
+	case machine.YieldedHigher:
+		i.log.Info(fmt.Sprintf("(%s) Master received advert from %s with higher priority %d, ours %d", i.name, r.Source, r.Theirs, r.Ours))
+	case machine.YieldedAddress:
+		i.log.Info(fmt.Sprintf("(%s) Master received advert from %s with same priority %d but higher IP address than ours",
+			i.name, r.Source, r.Theirs))
 	case machine.ForeignHigher:
 		i.log.Error("("+i.name+") another router of higher priority speaks for a virtual router of this cluster; it is not obeyed",
 			"source", r.Source, "theirs", r.Theirs, "ours", r.Ours, "virtual_router_id", i.set.in.VirtualRouterID,

@@ -54,7 +54,7 @@ type InstanceStatus struct {
 	AddressesOn     bool
 	Faults          int      // what keeps it from taking part: links, scripts, the kernel
 	Pending         int      // scripts without a first result
-	Incomplete      []string // routes, rules and filters that could not be put on with the addresses
+	Incomplete      []string // addresses, routes, rules and filters that could not be put on, though the others are
 	Transport       string   // interface that adverts go by: Interface, or its virtual MAC
 }
 
@@ -203,6 +203,9 @@ func (i *instance) more(st *InstanceStatus) {
 		if !i.sp.tracker.Script(t.Name).Known {
 			st.Pending++
 		}
+	}
+	if i.refused != nil && st.AddressesOn {
+		st.Incomplete = append(st.Incomplete, i.refused.Error())
 	}
 	for _, err := range i.sp.vip.Faults(i.name) {
 		st.Incomplete = append(st.Incomplete, err.Error())
