@@ -200,7 +200,7 @@ func TestMember(t *testing.T) {
 		to   State
 		log  string
 	}{
-		{"the group yields", GroupSays{To: Backup}, Backup,
+		{"the group yields", GroupSays{Backup, "VI_2 of sync group G is not MASTER"}, Backup,
 			"remove, -> BACKUP, tell BACKUP wants BACKUP, notify BACKUP, tell BACKUP wants BACKUP"},
 		{"another member has a fault", GroupSays{Fault, "VI_2: x"}, Fault,
 			"advert 0, remove, -> FAULT, tell FAULT wants BACKUP, notify FAULT, tell FAULT wants BACKUP"},
