@@ -109,6 +109,21 @@ func (b *barrage) part(start time.Time, length time.Duration, perSecond, at int)
 	}
 }
 
+// once sends every frame once.
+func (b *barrage) once(t *testing.T) {
+	t.Helper()
+	for at := 0; at < len(b.msgs); {
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.msgs[at])), uintptr(len(b.msgs)-at), 0, 0, 0)
+		switch errno {
+		case 0:
+			at += int(n)
+		case unix.EINTR:
+		default:
+			t.Fatal(errno)
+		}
+	}
+}
+
 // ipv4 puts an IP header in front of a payload of VRRP.
 func ipv4(source netip.Addr, ttl byte, payload []byte) []byte {
 	b := make([]byte, 20, 20+len(payload))
