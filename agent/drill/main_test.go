@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // is busy with: what is measured is a daemon's time, not a compiler's. Who may not do so does without. Where the kernel
 // shares time among sessions first, it takes a session of our own; elsewhere the threads' own priority.
 func raise() {
-	const most = -20
+	const most = -10
 	_, _ = unix.Setsid()
 	_ = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(most)), 0)
 	threads, _ := os.ReadDir("/proc/self/task")
