@@ -36,9 +36,16 @@ func (s *step) addressesOn() {
 		return
 	}
 	if s.announced {
-		s.do(Announce{s.cfg.GarpMasterRepeat})
+		if !s.shrunk {
+			s.do(Announce{s.cfg.GarpMasterRepeat})
+		}
+		if s.reloaded {
+			s.advertiseNow()
+		}
+		s.reloaded, s.shrunk = false, false
 		return
 	}
+	s.reloaded, s.shrunk = false, false
 	s.announced = true
 	s.announce()
 	s.refresh()

@@ -84,6 +84,8 @@ type Machine struct {
 	downAt     boottime.Time // BACKUP by adverts: when MasterDown fires
 	lastAnswer boottime.Time
 	announced  bool // MASTER: addresses on and announced
+	reloaded   bool // MASTER: an advert is due once the addresses of new settings are on
+	shrunk     bool // and these are fewer only: no announcement is
 	preemptAt  boottime.Time
 	reported   ReportKind // of an advert, and when
 	reportedAt boottime.Time

@@ -393,15 +393,55 @@ func TestRemoveFails(t *testing.T) {
 	}
 }
 
+// TestConfigure: keepalived's order at a reload: addresses, gratuitous ARPs if one is new, an advert at once; the next
+// advert an interval after that one.
 func TestConfigure(t *testing.T) {
 	r := in(t, Master)
 	c := r.m.cfg
 	c.GarpMasterRepeat = 1
+	r.advance(300 * time.Millisecond)
 	r.feed(Configure{Config: c})
+	r.want(Master, again)
+	r.advance(999 * time.Millisecond)
 	r.want(Master, "")
+	r.advance(time.Millisecond)
+	r.want(Master, again)
+	r.advance(300 * time.Millisecond)
 	r.feed(Configure{Config: c, Addresses: true})
-	r.want(Master, "advert 100, pet, extend, pet, add, announce 1")
+	r.want(Master, "pet, add, announce 1, advert 100, pet, extend")
+	r.advance(999 * time.Millisecond)
+	r.want(Master, "")
+	r.feed(Configure{Config: c, Addresses: true, Shrunk: true})
+	r.want(Master, "pet, add, advert 100, pet, extend")
+	r.feed(AddressLost{})
+	r.want(Master, "add, announce 1")
 	c.AdvertInt = 2 * time.Second
 	r.feed(Configure{Config: c})
 	r.want(Master, again)
+}
+
+// TestAnswersCount: the advert that answers a lower one, or one of priority 0, is one from which the interval counts.
+func TestAnswersCount(t *testing.T) {
+	for _, priority := range []uint8{0, 50} {
+		r := in(t, Master)
+		r.advance(700 * time.Millisecond)
+		r.m, _ = r.m.Step(Advert{Priority: priority, Source: lower, AdvertInt: time.Second}, r.now)
+		r.feed(Advert{Priority: priority, Source: lower, AdvertInt: time.Second}) // within AnswerInterval, so it moves nothing
+		if want := r.now.Add(time.Second); r.m.nextAdvert != want {
+			t.Errorf("priority %d: next advert in %v", priority, r.m.nextAdvert.Sub(r.now))
+		}
+	}
+}
+
+// TestGarpOfConflict: what an instance has of its own for becoming MASTER is not for a conflict.
+func TestGarpOfConflict(t *testing.T) {
+	two, three := 2, 2*time.Second
+	c := Of("me", vrrp.Instance{Garp: vrrp.Garp{MasterRepeat: &two, MasterDelay: &three}}, vrrp.Global{}, 2, false)
+	if c.GarpLowerRepeat != 5 || c.GarpLowerDelay != 5*time.Second {
+		t.Errorf("%d and %v, want 5 and 5s", c.GarpLowerRepeat, c.GarpLowerDelay)
+	}
+	c = Of("me", vrrp.Instance{}, vrrp.Global{GarpMasterRepeat: 3, GarpMasterDelay: time.Second}, 2, false)
+	if c.GarpLowerRepeat != 3 || c.GarpLowerDelay != time.Second {
+		t.Errorf("%d and %v, want 3 and 1s", c.GarpLowerRepeat, c.GarpLowerDelay)
+	}
 }

@@ -138,7 +138,7 @@ func (s *step) mayAnswer() bool {
 // answer sends an advert at once.
 func (s *step) answer() {
 	if s.mayAnswer() {
-		s.advertise()
+		s.advertiseNow()
 	}
 }
 
@@ -149,7 +149,7 @@ func (s *step) answerLower(a Advert) {
 		return
 	}
 	if !s.cfg.LowerNoAdvert || s.lease != 0 {
-		s.advertise()
+		s.advertiseNow()
 	}
 	if s.announced && s.cfg.GarpLowerRepeat > 0 {
 		s.do(Announce{s.cfg.GarpLowerRepeat})
@@ -170,6 +170,13 @@ func (s *step) advertise() {
 	}
 	s.until = s.now.Add(s.patience())
 	s.do(Pet{0, s.until}, ExtendAddresses{0, s.lifetime()})
+}
+
+// advertiseNow is an advert out of turn, from which the next interval counts (RFC 3768 section 6.4.3).
+func (s *step) advertiseNow() {
+	s.advertise()
+	s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
+	s.do(SetTimer{AdvertTick, s.nextAdvert})
 }
 
 // announce is the first burst, and the second after garp_master_delay.

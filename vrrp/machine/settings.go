@@ -66,7 +66,8 @@ func (c *Config) garp(own vrrp.Garp, g vrrp.Global) {
 	c.GarpMasterDelay, c.GarpMasterRepeat = pick(own.MasterDelay, delay), max(pick(own.MasterRepeat, repeat), 1)
 	c.GarpRefresh = pick(own.MasterRefresh, g.GarpMasterRefresh)
 	c.GarpRefreshRepeat = max(pick(own.RefreshRepeat, g.GarpMasterRefreshRept), 1)
-	c.GarpLowerDelay, c.GarpLowerRepeat = c.GarpMasterDelay, c.GarpMasterRepeat
+	// As keepalived has it, these follow the global settings, not what the instance has of its own for becoming MASTER.
+	c.GarpLowerDelay, c.GarpLowerRepeat = delay, max(repeat, 1)
 	if d := first(own.LowerPrioDelay, g.GarpLowerPrioDelay); d != nil {
 		c.GarpLowerDelay = *d
 	}

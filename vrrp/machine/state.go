@@ -96,6 +96,7 @@ func (s *step) promote(cause string) {
 	s.state = Master
 	s.preemptAt, s.learned = 0, 0
 	s.announced, s.removing, s.notifyOff, s.releasing = false, false, false, 0
+	s.reloaded, s.shrunk = false, false
 	s.notifyCause = cause
 	s.yielded, s.handOff, s.wishes = false, false, true
 	if s.lease == 0 {
@@ -199,13 +200,11 @@ func (s *step) configure(c Configure) {
 	s.lowered, s.yielded = false, false
 	s.stand()
 	switch {
-	case s.state == Master && (faster || c.Addresses):
-		s.advertise()
-		s.nextAdvert = s.now.Add(s.cfg.AdvertInt)
-		s.do(SetTimer{AdvertTick, s.nextAdvert})
-		if c.Addresses {
-			s.do(Pet{s.lease, s.until}, AddAddresses{s.deadline(), s.lifetime()})
-		}
+	case s.state == Master && c.Addresses:
+		s.reloaded, s.shrunk = true, c.Shrunk
+		s.do(Pet{s.lease, s.until}, AddAddresses{s.deadline(), s.lifetime()})
+	case s.state == Master:
+		s.advertiseNow()
 	case faster:
 		s.waitForMaster()
 	}

@@ -106,10 +106,12 @@ type (
 	}
 	// Fenced: the guard took the addresses of that epoch off (0: of plain VRRP), because it heard from us too late.
 	Fenced struct{ Epoch uint64 }
-	// Configure replaces the settings. Addresses: what is listed or carried differs from before.
+	// Configure replaces the settings. Addresses: what is listed or carried differs from before. Shrunk: all that is carried
+	// now was carried before, so nothing has to be announced. A MASTER advertises at once, when its addresses are on.
 	Configure struct {
 		Config    Config
 		Addresses bool
+		Shrunk    bool
 	}
 	// Release hands over by the operator's will.
 	Release struct{}
