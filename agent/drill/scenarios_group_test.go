@@ -125,7 +125,15 @@ func TestScenario22Notify(t *testing.T) {
 			d.write("look", look, 0o755)
 		}
 		pipeA, pipeB := a.pipe("fifo"), b.pipe("fifo")
-		group := func(d *daemon, since time.Time, state string) { d.told(since, "GROUP VG_1 "+state+" 0 [7]") }
+		// All scripts of a state are through before the next thing happens.
+		group := func(d *daemon, since time.Time, state string) {
+			for _, of := range []string{"GROUP VG_1 ", "INSTANCE VI_1 ", "INSTANCE VI_2 "} {
+				d.told(since, of+state+" ")
+			}
+			for _, of := range []string{"VG_1 " + vip, "VI_1 " + vip, "VI_2 10.91.0.101"} {
+				d.told(since, of+" "+strings.ToLower(state)+" [3]")
+			}
+		}
 		a.again(notified(100))
 		group(a, a.began, "MASTER")
 		b.again(notified(50))

@@ -269,7 +269,9 @@ func unicast(t *testing.T, ra, rb role, version int) {
 // stopped asks a daemon to stop, and tells when it said so by priority 0.
 func (s *segment) stopped(d *daemon) time.Time {
 	s.t.Helper()
-	return s.wire.await(d.term(), "priority 0 of "+d.host.Name(), 1, zero(d.host.Name(), 51)).at
+	asked := time.Now()
+	d.term()
+	return s.wire.await(asked, "priority 0 of "+d.host.Name(), 1, zero(d.host.Name(), 51)).at
 }
 
 // TestScenario20Version3: version 3 with 0.2 s between adverts. Each takes the other's checksum, which covers addresses of
