@@ -39,7 +39,7 @@ func (r role) argv() []string {
 // there is time, for two keepaliveds too, which proves the scenario itself. The scenario fails by t.
 func pairs(t *testing.T, scenario func(t *testing.T, a, b role)) {
 	t.Helper()
-	t.Parallel()
+	abreast(t)
 	all := [][2]role{{reeve, keepalived}, {keepalived, reeve}, {reeve, reeve}}
 	if fine() {
 		all = append(all, [2]role{keepalived, keepalived})
@@ -55,7 +55,7 @@ func pairs(t *testing.T, scenario func(t *testing.T, a, b role)) {
 // each runs a scenario of one program for Reeve, and where there is time for keepalived.
 func each(t *testing.T, scenario func(t *testing.T, a role)) {
 	t.Helper()
-	t.Parallel()
+	abreast(t)
 	for _, r := range alone() {
 		t.Run(string(r), func(t *testing.T) {
 			t.Parallel()

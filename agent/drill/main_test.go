@@ -16,14 +16,13 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Labs wait most of the time, so many run side by side whatever the number of processors; where the figures of an idle
-	// machine are asked for, one at a time.
-	together := "20"
+	// Labs wait most of the time, so many run side by side whatever the number of processors.
+	most := "20"
 	if fine() {
-		together = "1"
+		most = "8"
 	}
 	if !given("test.parallel") {
-		if err := flag.Set("test.parallel", together); err != nil {
+		if err := flag.Set("test.parallel", most); err != nil {
 			panic(err)
 		}
 	}
@@ -53,7 +52,15 @@ func given(name string) (yes bool) {
 	return yes
 }
 
-// fine tells that labs run alone and figures are held closely.
+// abreast lets a test run beside others. Where figures are held closely it is one test at a time, only its own parts are
+// side by side.
+func abreast(t *testing.T) {
+	if !fine() {
+		t.Parallel()
+	}
+}
+
+// fine tells that figures are held closely.
 func fine() bool { return os.Getenv("REEVE_LONG") != "" }
 
 // tolerance is how far from its formula a time may be.

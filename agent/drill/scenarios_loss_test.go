@@ -76,7 +76,7 @@ func TestScenario06Killed(t *testing.T) {
 // TestScenario06Guarded is what Reeve does more in scenario 6: with its main process killed the guard takes the address
 // off at once.
 func TestScenario06Guarded(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	for _, b := range []role{keepalived, reeve} {
 		t.Run("R"+string(b), func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +192,7 @@ func (s *segment) cut(host string) time.Time {
 // TestScenario28ThreeHosts is scenario 28: of three the best is MASTER, and when it is killed the next; who loses says
 // nothing.
 func TestScenario28ThreeHosts(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	all := [][3]role{{reeve, keepalived, keepalived}, {keepalived, reeve, keepalived}, {keepalived, keepalived, reeve}, {reeve, reeve, reeve}}
 	if fine() {
 		all = append(all, [3]role{keepalived, keepalived, keepalived})
