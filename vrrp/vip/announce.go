@@ -50,6 +50,7 @@ type sender struct {
 type known struct {
 	addresses []netip.Addr
 	arp, na   [][]byte
+	router    bool // as na says
 }
 
 func newAnnouncer(log hclog.Logger) *announcer {
@@ -179,9 +180,9 @@ func (a *announcer) queue(instance, dev string, addresses []netip.Addr, repeat i
 	if err != nil {
 		return err
 	}
-	k := s.known[instance]
-	if !slices.Equal(k.addresses, addresses) {
-		if k, err = announcements(link.MAC, addresses); err != nil {
+	k, router := s.known[instance], forwards(a.conn, dev, addresses)
+	if k.router != router || !slices.Equal(k.addresses, addresses) {
+		if k, err = announcements(link.MAC, addresses, router); err != nil {
 			return &LinkError{dev, err}
 		}
 		s.known[instance] = k
@@ -249,10 +250,20 @@ func (a *announcer) forget(dev string) {
 	}
 }
 
-func announcements(mac net.HardwareAddr, addresses []netip.Addr) (known, error) {
-	k := known{addresses: addresses}
+// forwards tells whether the interface is a router's for IPv6, if any of the addresses is of that family. The kernel's own
+// neighbour advertisements say the same.
+func forwards(c *conn, dev string, addresses []netip.Addr) bool {
+	if !slices.ContainsFunc(addresses, netip.Addr.Is6) {
+		return false
+	}
+	on, err := c.readKnob(knob{dev, "ipv6/forwarding"})
+	return err == nil && on != 0
+}
+
+func announcements(mac net.HardwareAddr, addresses []netip.Addr, router bool) (known, error) {
+	k := known{addresses: addresses, router: router}
 	for _, ad := range addresses {
-		f, err := announcement(mac, ad)
+		f, err := announcement(mac, ad, router)
 		if err != nil {
 			return known{}, err
 		}
@@ -266,9 +277,9 @@ func announcements(mac net.HardwareAddr, addresses []netip.Addr) (known, error) 
 }
 
 // announcement is the frame that tells the segment where an address lives now.
-func announcement(mac net.HardwareAddr, a netip.Addr) ([]byte, error) {
+func announcement(mac net.HardwareAddr, a netip.Addr, router bool) ([]byte, error) {
 	if !a.Is4() {
-		return neighbourAdvertisement(mac, a)
+		return neighbourAdvertisement(mac, a, router)
 	}
 	p, err := arp.NewPacket(arp.OperationRequest, mac, a, broadcastMAC, a)
 	if err != nil {

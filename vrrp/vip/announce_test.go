@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,14 +18,21 @@ var testMAC = net.HardwareAddr{0x02, 0, 0, 0, 0, 0x0a}
 
 // The frames byte for byte: keepalived sends the ARP one; the other is RFC 4861's its checksum computed apart.
 func TestAnnouncementFrames(t *testing.T) {
-	for _, c := range []struct{ address, want string }{
-		{"10.91.0.100", "ffffffffffff" + "02000000000a" + "0806" +
+	for _, c := range []struct {
+		address string
+		router  bool
+		want    string
+	}{
+		{"10.91.0.100", true, "ffffffffffff" + "02000000000a" + "0806" +
 			"0001" + "0800" + "06" + "04" + "0001" + "02000000000a" + "0a5b0064" + "ffffffffffff" + "0a5b0064"},
-		{"fd00::64", "333300000001" + "02000000000a" + "86dd" +
+		{"fd00::64", true, "333300000001" + "02000000000a" + "86dd" +
 			"60000000" + "0020" + "3a" + "ff" + "fd000000000000000000000000000064" + "ff020000000000000000000000000001" +
 			"8800" + "d9cb" + "a0000000" + "fd000000000000000000000000000064" + "0201" + "02000000000a"},
+		{"fd00::64", false, "333300000001" + "02000000000a" + "86dd" +
+			"60000000" + "0020" + "3a" + "ff" + "fd000000000000000000000000000064" + "ff020000000000000000000000000001" +
+			"8800" + "59cc" + "20000000" + "fd000000000000000000000000000064" + "0201" + "02000000000a"},
 	} {
-		f, err := announcement(testMAC, netip.MustParseAddr(c.address))
+		f, err := announcement(testMAC, netip.MustParseAddr(c.address), c.router)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +40,7 @@ func TestAnnouncementFrames(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", c.address, got, c.want)
 		}
 	}
-	if _, err := announcement(net.HardwareAddr{1}, netip.MustParseAddr("fd00::64")); err == nil {
+	if _, err := announcement(net.HardwareAddr{1}, netip.MustParseAddr("fd00::64"), true); err == nil {
 		t.Error("a short hardware address makes no frame")
 	}
 }
@@ -83,9 +91,33 @@ func TestAnnounceReachesTheSegment(t *testing.T) {
 			seen[hex.EncodeToString(buf[:min(k, 42)])]++
 		}
 		for _, p := range g.Addresses {
-			want, _ := announcement(link.MAC, p.Prefix.Addr())
+			want, _ := announcement(link.MAC, p.Prefix.Addr(), true)
 			if seen[hex.EncodeToString(want)] != 5 {
 				t.Errorf("round %d: %s announced wrongly: %v", round, p.Prefix, seen)
+			}
+		}
+	}
+}
+
+// TestRouterFlag: it is in the advertisements where the interface forwards, from the moment it does.
+func TestRouterFlag(t *testing.T) {
+	n := lab.New(t)
+	a, b := newMachine(t, n, "a"), n.Host("b")
+	fd := listener(t, b, etherTypeIPv6)
+	g := group("eth0", 0, "fd00::64/64")
+	for value, flags := range []byte{0x20, 0xa0} {
+		n.Must(a.host.Sysctl("net.ipv6.conf.eth0.forwarding", strconv.Itoa(value)))
+		a.do(func() error { return a.Announce(g, 1) })
+		for buf := make([]byte, 128); ; {
+			k, _, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil {
+				t.Fatalf("forwarding %d: no advertisement: %v", value, err)
+			}
+			if k >= 62 && buf[20] == icmpv6 && buf[54] == 136 { // others are the kernel's
+				if buf[58] != flags {
+					t.Errorf("forwarding %d: flags %#x, want %#x", value, buf[58], flags)
+				}
+				break
 			}
 		}
 	}

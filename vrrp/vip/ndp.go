@@ -20,14 +20,14 @@ var (
 	allNodesMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
 )
 
-// neighbourAdvertisement is RFC 4861's unsolicited one (section 7.2.6) to all nodes: from a router, overriding what they
-// know.
-func neighbourAdvertisement(mac net.HardwareAddr, a netip.Addr) ([]byte, error) {
+// neighbourAdvertisement is RFC 4861's unsolicited one (section 7.2.6) to all nodes, overriding what they know. One that
+// says router makes hosts keep us as a router; one that does not makes them forget us (section 7.2.5).
+func neighbourAdvertisement(mac net.HardwareAddr, a netip.Addr, router bool) ([]byte, error) {
 	if len(mac) != 6 {
 		return nil, fmt.Errorf("neighbour advertisement for %s: hardware address of %d bytes", a, len(mac))
 	}
 	body, err := ndp.MarshalMessageChecksum(&ndp.NeighborAdvertisement{
-		Router: true, Override: true, TargetAddress: a,
+		Router: router, Override: true, TargetAddress: a,
 		Options: []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Target, Addr: mac}},
 	}, a, allNodes)
 	if err != nil {

@@ -28,7 +28,7 @@ func arpFrame(op byte, sender, target string) []byte {
 
 // solicitation is a probe of IPv6's duplicate detection.
 func solicitation(target string) []byte {
-	f, _ := neighbourAdvertisement(strangerMAC, netip.MustParseAddr(target))
+	f, _ := neighbourAdvertisement(strangerMAC, netip.MustParseAddr(target), true)
 	f[54] = ndSolicit
 	for i := range 16 {
 		f[22+i] = 0
@@ -37,7 +37,7 @@ func solicitation(target string) []byte {
 }
 
 func TestClaims(t *testing.T) {
-	advert, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr("fd00::64"))
+	advert, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr("fd00::64"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestDuplicateAddress(t *testing.T) {
 	m.add(group("eth0", -1, "10.0.0.100/24", "fd00::64/128"))
 	m.add(plans[0].Group)
 	ours := m.link("eth0").MAC.String()
-	advert, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr("fd00::64"))
+	advert, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr("fd00::64"), true)
 	n.Must(err)
 	for _, want := range []struct {
 		what, prefix, instance, dev, mac string
@@ -217,7 +217,7 @@ func TestFilterWakesNobody(t *testing.T) {
 	m.add(group("eth0", -1, "10.0.0.100/24", "fd00::64/128"))
 	m.do(w.learn)
 	advert := func(a string) []byte {
-		f, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr(a))
+		f, err := neighbourAdvertisement(strangerMAC, netip.MustParseAddr(a), true)
 		n.Must(err)
 		return f
 	}
