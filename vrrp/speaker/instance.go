@@ -272,18 +272,22 @@ func (i *instance) refresh() {
 	}
 }
 
-// configure changes settings in place.
+// configure changes settings in place. A MASTER says as keepalived does what it said before, once more, so that backups wait
+// from now, and then what it says from now on.
 func (i *instance) configure(s *settings) {
 	old := i.set
+	changed, differs := !s.same(old), s.differs(old)
+	if differs && i.m.State() == machine.Master {
+		i.send(uint8(i.m.EffectivePriority()))
+	}
 	i.set, i.held = s, s.group.On()
-	changed := !s.same(old)
 	if g, ok := s.gone(old); ok && i.m.State() == machine.Master {
 		if err := i.sp.vip.Remove(g); err != nil {
 			i.log.Error("("+i.name+") addresses that are no longer configured could not be removed", "error", err)
 		}
 	}
-	if changed || s.machine != old.machine {
-		i.feed(machine.Configure{Config: s.machine, Addresses: changed})
+	i.refresh() // the priority first: it is in the next advert
+	if differs {
+		i.feed(machine.Configure{Config: s.machine, Addresses: changed, Shrunk: s.shrunk(old)})
 	}
-	i.refresh()
 }

@@ -107,6 +107,17 @@ func (s *settings) same(old *settings) bool {
 	return reflect.DeepEqual(bare(s.group), bare(old.group))
 }
 
+// differs reports whether anything changed that the machine or the network has to know.
+func (s *settings) differs(old *settings) bool {
+	return !s.same(old) || s.machine != old.machine || s.in.Priority != old.in.Priority || !reflect.DeepEqual(s.advert, old.advert)
+}
+
+// shrunk reports whether there is no address that was not there before.
+func (s *settings) shrunk(old *settings) bool {
+	before := old.group.On()
+	return !slices.ContainsFunc(s.group.On(), func(at vip.On) bool { return !slices.Contains(before, at) })
+}
+
 // bare is a group without what does not matter to the kernel: where and how things were written.
 func bare(g vip.Group) vip.Group {
 	g.Lifetime = 0 // it comes with the next renewal
