@@ -29,6 +29,7 @@ var stories = []story{
 	{name: "three", hosts: []string{"a", "b", "c"}, tell: tellThree},
 	{name: "excluded", v3: true, tell: tellExcluded},
 	{name: "garp", tell: tellGarp},
+	{name: "garp-lower", tell: tellGarpLower},
 	{name: "track_interface", tell: tellTrackInterface},
 	{name: "opposite", v3: true, tell: tellOpposite},
 	{name: "ipv6", only: 3, tell: tellIPv6},
@@ -276,17 +277,22 @@ func tellExcluded(p *play) {
 	p.handover(50)
 }
 
-// tellGarp: every setting of gratuitous ARPs, and a partition for those of a conflict.
+// tellGarp: the schedule of a MASTER, with every setting of it.
 func tellGarp(p *play) {
-	set := settings{words: strings.Join([]string{
+	set := settings{priority: 100, words: strings.Join([]string{
 		"garp_master_delay 1", "garp_master_repeat 2", "garp_master_refresh 3", "garp_master_refresh_repeat 3",
-		"garp_lower_prio_repeat 4", "garp_lower_prio_delay 2",
 	}, "\n  ")}
-	p.pair(set, set, 2+2+3)
+	p.settled("a", p.begin("a", set), 2+2+3+3)
+}
+
+// tellGarpLower: the schedule of a conflict.
+func tellGarpLower(p *play) {
+	p.advert = time.Second
+	set := settings{words: "garp_lower_prio_repeat 4\n  garp_lower_prio_delay 3"}
+	p.pair(set, set, 10)
 	at := p.cut("b", true)
-	p.settled("b", at, 4)
-	at = p.cut("b", false)
-	p.spoke("a", at, 8)
+	p.settled("b", at, 10)
+	p.spoke("a", p.cut("b", false), 8)
 	p.beat("a", 1)
 }
 
