@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reeve-lb/reeve/api"
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 )
 
 // agentStub answers calls with what the test put under "METHOD /path", and keeps the bodies it got.
@@ -269,12 +270,7 @@ func TestWhereTheAgentIs(t *testing.T) {
 
 // TestNoAgent: one line that names the address and what to do, whatever the command.
 func TestNoAgent(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := ports.Free(t, "127.0.0.1").String()
 	file := write(t, "a.cfg", goodCfg)
 	for _, args := range []string{"members", "info", "leave", "reload", "monitor", "join x", "config show", "config history", "vip list",
 		"vip why V", "vip release", "table list", "table show t", "operator raft list-peers", "plan " + file, "apply " + file} {

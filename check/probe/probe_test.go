@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/reeve-lb/reeve/check"
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -379,12 +380,7 @@ func TestTCP(t *testing.T) {
 	}
 
 	host, _, _ := net.SplitHostPort(address)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf.Address, conf.Port = host, l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	conf.Address, conf.Port = host, int(ports.Free(t, "127.0.0.1").Port())
 	if out := ask(t.Context(), dial, conf); out.Status != L4CON || out.Info != "connection refused" {
 		t.Errorf("nobody listens: %+v", out)
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -38,12 +39,7 @@ func startPeer(t *testing.T, alg proxy.Algorithm, servers []Server) *peer {
 	}
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(target.Close)
-	front, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := front.Addr().String()
-	front.Close()
+	address := ports.Free(t, "127.0.0.1").String()
 	dir := t.TempDir()
 	p := &peer{t: t, url: "http://" + address + "/", socket: filepath.Join(dir, "s")}
 	var b strings.Builder

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stats"
 )
@@ -38,7 +39,7 @@ func refusing(inner func(*testing.T, *notes) []proxy.Server, names ...string) fu
 		for i := range ss {
 			for _, n := range names {
 				if ss[i].Name == n {
-					ss[i].Address = freePort(t, "127.0.0.1").String()
+					ss[i].Address = ports.Free(t, "127.0.0.1").String()
 				}
 			}
 		}
@@ -302,7 +303,7 @@ func pages() []scenario {
 // the outcome of each check as its runner tells it.
 func TestStatusBesideHAProxy(t *testing.T) {
 	t.Parallel()
-	addr := freePort(t, "127.0.0.1")
+	addr := ports.Free(t, "127.0.0.1")
 	open := func() net.Listener {
 		l, err := sharing.Listen(t.Context(), "tcp", addr.String())
 		if err != nil {
@@ -316,7 +317,7 @@ func TestStatusBesideHAProxy(t *testing.T) {
 		func(c *proxy.Config) { cfg = *c })
 	other := cfg
 	other.Frontends = slices.Clone(cfg.Frontends)
-	other.Frontends[0].Binds = []proxy.Bind{{Addr: freePort(t, "127.0.0.1")}}
+	other.Frontends[0].Binds = []proxy.Bind{{Addr: ports.Free(t, "127.0.0.1")}}
 	ha := realHAProxy(t, other)
 	for _, step := range []struct {
 		status string

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stats"
 )
@@ -282,7 +283,7 @@ func (sc scenario) run(t *testing.T) {
 	sink := newLogSink(t)
 	other.Frontends = slices.Clone(cfg.Frontends)
 	other.Backends = slices.Clone(cfg.Backends)
-	other.Frontends[0].Binds = []proxy.Bind{{Addr: freePort(t, "127.0.0.1")}}
+	other.Frontends[0].Binds = []proxy.Bind{{Addr: ports.Free(t, "127.0.0.1")}}
 	for i := range other.Frontends {
 		other.Frontends[i].Log = []proxy.LogTarget{{Address: sink.conn.LocalAddr().String(), Facility: "local0"}}
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stick"
 )
@@ -103,50 +103,13 @@ func (s *logSink) next(t testing.TB) string {
 	}
 }
 
-// sharing listens on a port that freePort holds.
+// sharing listens on a port that ports.Free holds.
 var sharing = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 	if e := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
 		return e
 	}
 	return err
 }}
-
-// freePort is an address that nobody listens on, and that nobody else is given while the test runs: tests run side by side,
-// and HAProxy and Reeve both listen with SO_REUSEPORT, so that two of them would share one port without a word.
-func freePort(t testing.TB, ip string) netip.AddrPort {
-	t.Helper()
-	family, addr := unix.AF_INET, netip.MustParseAddr(ip)
-	if addr.Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) }) // bound all the while, never listening
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-		t.Fatal(err)
-	}
-	var to unix.Sockaddr = &unix.SockaddrInet6{Addr: addr.As16()}
-	if addr.Is4() {
-		to = &unix.SockaddrInet4{Addr: addr.As4()}
-	}
-	if err := unix.Bind(fd, to); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	switch name := name.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(addr, uint16(name.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(addr, uint16(name.Port))
-	}
-	t.Fatalf("bound to a %T", name)
-	return netip.AddrPort{}
-}
 
 // common is a defaults section with short timeouts.
 func common(mode proxy.Mode, log *logSink) proxy.Common {
@@ -170,7 +133,7 @@ func start(t testing.TB, mode proxy.Mode, servers []proxy.Server, change func(*p
 func startLoops(t testing.TB, loops int, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
 	t.Helper()
 	s := &site{t: t, logs: newLogSink(t), rep: &offers{}}
-	addr := freePort(t, "127.0.0.1")
+	addr := ports.Free(t, "127.0.0.1")
 	s.addr = addr.String()
 	cfg := proxy.Config{
 		Frontends: []proxy.Frontend{{Name: "fe", Common: common(mode, s.logs), Binds: []proxy.Bind{{Addr: addr}}, DefaultBackend: "be"}},

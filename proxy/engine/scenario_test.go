@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -69,7 +70,7 @@ func TestKeepAliveAndPool(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	dead := freePort(t, "127.0.0.1").String()
+	dead := ports.Free(t, "127.0.0.1").String()
 	for _, tc := range []struct {
 		name   string
 		server func(t *testing.T) proxy.Server
@@ -125,7 +126,7 @@ func TestFailures(t *testing.T) {
 
 func TestRedispatch(t *testing.T) {
 	_, a := named(t, "a")
-	b := target("b", freePort(t, "127.0.0.1").String())
+	b := target("b", ports.Free(t, "127.0.0.1").String())
 	s := start(t, proxy.HTTP, []proxy.Server{b, a}, func(c *proxy.Config) {
 		c.Backends[0].Retries, c.Backends[0].Redispatch = 1, -1
 	})

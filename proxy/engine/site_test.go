@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stats"
 	"github.com/reeve-lb/reeve/proxy/stick"
@@ -53,7 +54,7 @@ func TestTCPServerFirst(t *testing.T) {
 }
 
 func TestTCPRefused(t *testing.T) {
-	s := start(t, proxy.TCP, []proxy.Server{target("a", freePort(t, "127.0.0.1").String())}, func(c *proxy.Config) { c.Backends[0].Retries = 1 })
+	s := start(t, proxy.TCP, []proxy.Server{target("a", ports.Free(t, "127.0.0.1").String())}, func(c *proxy.Config) { c.Backends[0].Retries = 1 })
 	if out := s.raw(""); out != "" {
 		t.Errorf("%q", out)
 	}
@@ -149,7 +150,7 @@ func TestApplyInPlace(t *testing.T) {
 	moved := next
 	moved.Frontends = []proxy.Frontend{next.Frontends[0]}
 	moved.Frontends[0].Name = "other"
-	moved.Frontends[0].Binds = []proxy.Bind{{Addr: freePort(t, "127.0.0.1")}}
+	moved.Frontends[0].Binds = []proxy.Bind{{Addr: ports.Free(t, "127.0.0.1")}}
 	if ps := s.e.Apply(moved); len(ps) > 0 {
 		t.Fatal(ps)
 	}
@@ -293,7 +294,7 @@ func TestBindsOfBothFamilies(t *testing.T) {
 	_, b := named(t, "b")
 	var port uint16
 	s := start(t, proxy.HTTP, []proxy.Server{a}, func(c *proxy.Config) {
-		port = freePort(t, "::1").Port()
+		port = ports.Free(t, "::1").Port()
 		c.Frontends[0].Binds = []proxy.Bind{{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), port)}}
 		four := c.Frontends[0]
 		four.Name, four.DefaultBackend = "four", "four"

@@ -156,7 +156,7 @@ func TestDontLogNull(t *testing.T) {
 	_, a := named(t, "a")
 	s := start(t, proxy.HTTP, []proxy.Server{a}, func(c *proxy.Config) {
 		c.Frontends[0].DontLogNull = true
-		c.Frontends[0].Timeouts.HTTPRequest = 100 * time.Millisecond
+		c.Frontends[0].Timeouts.HTTPRequest = time.Second
 	})
 	s.dial().Close()
 	s.raw("") // 408, not told

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/reeve-lb/reeve/internal/lab/stolen"
 )
 
 // checkCase is a kind of failure that Check repeats.
@@ -20,7 +22,7 @@ type checkCase struct {
 
 // Check measures what a cluster costs that is left alone, then runs each kind of failure n times, and a leader's death too, and
 // prints the least, middle and greatest of each figure with the worst of each field. It reports whether all was as good as
-// promised. A run that was too slow while more than stolenMax of the processors were taken from the machine is told and
+// promised. A run that was too slow while more than stolen.Max of the processors were taken from the machine is told and
 // measured again; what must not be at any speed counts in every run. Runs put their files into folders below dir and remove them.
 func Check(ctx context.Context, w io.Writer, n int, dir string, agents Agents) (good bool, err error) {
 	cases := []checkCase{{"leader", Kill, true}}
@@ -76,7 +78,7 @@ func (c checkCase) repeat(ctx context.Context, w io.Writer, n int, run func(cont
 			continue
 		}
 		fmt.Fprintf(w, "%-6s %2d: gap %.1f ms, %d errors, %d moved, %.1f s", c.name, i, r.FailoverGapMS, r.Errors, r.SessionsMoved, time.Since(began).Seconds())
-		if spare > 0 && r.StolenPercent > stolenMax && len(r.Slow()) > 0 && len(r.Wrong()) == 0 {
+		if spare > 0 && r.StolenPercent > stolen.Max && len(r.Slow()) > 0 && len(r.Wrong()) == 0 {
 			fmt.Fprintf(w, "; measured again: %.0f %% of the processors' time was taken from this machine\n", r.StolenPercent)
 			spare, i = spare-1, i-1
 			continue

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/lab"
+	"github.com/reeve-lb/reeve/internal/lab/stolen"
 )
 
 // Kind is a way to fail a node.
@@ -115,7 +116,7 @@ func Run(ctx context.Context, o Options, agents Agents) (Report, error) {
 	if o.View == nil {
 		o.View = Silent{}
 	}
-	before, err := lookProcessors()
+	before, err := stolen.Look()
 	if err != nil {
 		return Report{}, err
 	}
@@ -124,8 +125,8 @@ func Run(ctx context.Context, o Options, agents Agents) (Report, error) {
 		return Report{}, err
 	}
 	report, err := s.play(ctx)
-	if after, lookErr := lookProcessors(); err == nil {
-		report.StolenPercent, err = after.since(before), lookErr
+	if after, lookErr := stolen.Look(); err == nil {
+		report.StolenPercent, err = after.Since(before), lookErr
 	}
 	if closeErr := s.close(); err == nil {
 		err = closeErr

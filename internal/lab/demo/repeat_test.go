@@ -4,26 +4,9 @@ import (
 	"context"
 	"strings"
 	"testing"
-)
 
-func TestProcessors(t *testing.T) {
-	before, err := parseProcessors([]byte("cpu  100 0 50 800 10 0 5 35 7 0\ncpu0 1 2 3\n"))
-	if err != nil || before != (processors{1000, 35}) {
-		t.Errorf("%+v, %v", before, err)
-	}
-	after, err := parseProcessors([]byte("cpu  150 0 60 900 10 0 5 75 9 0\n"))
-	if err != nil || after.since(before) != 20 || before.since(after) != 0 || before.since(before) != 0 {
-		t.Errorf("%+v, %v: %v %% stolen", after, err, after.since(before))
-	}
-	for _, bad := range []string{"", "cpu 1 2 3", "cpu 1 2 3 4 5 6 7 x", "intr 1 2 3 4 5 6 7 8 9"} {
-		if _, err := parseProcessors([]byte(bad)); err == nil {
-			t.Errorf("%q: no error", bad)
-		}
-	}
-	if _, err := lookProcessors(); err != nil {
-		t.Error(err)
-	}
-}
+	"github.com/reeve-lb/reeve/internal/lab/stolen"
+)
 
 // TestRepeat: a slow run on a machine that others took from is measured again, within bounds; nothing else is excused.
 func TestRepeat(t *testing.T) {
@@ -32,7 +15,7 @@ func TestRepeat(t *testing.T) {
 	slow.FailoverGapMS = 80
 	wrong.FailoverGapMS, wrong.OwnersSeenMax = 80, 2
 	calm := slow
-	calm.StolenPercent = stolenMax
+	calm.StolenPercent = stolen.Max
 	for name, tc := range map[string]struct {
 		runs  []Report // the last goes on for ever
 		good  bool
