@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forged is a VRRP packet as a stranger makes it; the zero value says nothing right but for its checksum.
+// forged is a VRRP packet as a stranger makes it; the zero value is a good one of version 2 and priority 0.
 type forged struct {
-	kind     byte // version and type, 0x21 if 0 and no odd
+	version  int  // 2 if 0
+	kind     byte // version and type, those of an advert if 0 and not odd
 	odd      bool // kind is meant, even if 0
 	vrid     byte // 51 if 0
 	priority byte
@@ -24,13 +26,16 @@ type forged struct {
 	cut      int  // 0: all bytes are sent
 	extra    int  // bytes too many
 	ttl      int  // 255 if 0
-	to       string
+	to       netip.Addr
 }
 
-// bytes writes it out by RFC 3768's figures, PASS test and the one address of section 7.
+// bytes writes it out by the figures of RFC 3768 (PASS test) or RFC 5798, with the one address of section 7.
 func (f forged) bytes() []byte {
+	if f.version == 0 {
+		f.version = 2
+	}
 	if f.kind == 0 && !f.odd {
-		f.kind = 0x21
+		f.kind = byte(f.version<<4 | 1)
 	}
 	if f.vrid == 0 {
 		f.vrid = 51
@@ -41,15 +46,14 @@ func (f forged) bytes() []byte {
 	if f.interval == 0 {
 		f.interval = 1
 	}
-	b := []byte{f.kind, f.vrid, f.priority, byte(f.count), 1, f.interval, 0, 0, 10, 91, 0, 100, 't', 'e', 's', 't', 0, 0, 0, 0}
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	head := []byte{f.kind, f.vrid, f.priority, byte(f.count)}
+	b := slices.Concat(head, []byte{1, f.interval, 0, 0, 10, 91, 0, 100, 't', 'e', 's', 't', 0, 0, 0, 0})
+	pseudo := uint32(0)
+	if f.version == 3 {
+		b = slices.Concat(head, []byte{0, 100 * f.interval, 0, 0, 10, 91, 0, 100})
+		pseudo = partial(0, slices.Concat(address("o").AsSlice(), f.to.AsSlice(), []byte{0, protoVRRP, 0, byte(len(b))}))
 	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(b[6:], ^uint16(sum))
+	binary.BigEndian.PutUint16(b[6:], ^sum(pseudo, b))
 	if f.damage {
 		b[6] ^= 0x55
 	}
@@ -80,8 +84,8 @@ func (x *stranger) send(f forged) time.Time {
 	if f.ttl == 0 {
 		f.ttl = 255
 	}
-	if f.to == "" {
-		f.to = "224.0.0.18"
+	if !f.to.IsValid() {
+		f.to = netip.AddrFrom4([4]byte{224, 0, 0, 18})
 	}
 	raw, err := x.conn.SyscallConn()
 	x.s.Must(err)
@@ -93,7 +97,7 @@ func (x *stranger) send(f forged) time.Time {
 		}
 	}), err)
 	at := time.Now()
-	_, err = x.conn.WriteTo(f.bytes(), &net.IPAddr{IP: netip.MustParseAddr(f.to).AsSlice()})
+	_, err = x.conn.WriteTo(f.bytes(), &net.IPAddr{IP: f.to.AsSlice()})
 	x.s.Must(err)
 	return at
 }
@@ -224,8 +228,8 @@ func TestScenario21Unicast(t *testing.T) {
 
 func unicast(t *testing.T, ra, rb role, version int) {
 	s := newSegment(t)
-	conf := func(host, peer string, priority int) string {
-		return file("vrrp_check_unicast_src", "", instance{priority: priority, auth: map[int]string{2: "test", 3: "-"}[version], words: fmt.Sprintf(
+	conf := func(global, host, peer string, priority int) string {
+		return file(global, "", instance{priority: priority, auth: map[int]string{2: "test", 3: "-"}[version], words: fmt.Sprintf(
 			"version %d\n  unicast_src_ip %s\n  unicast_peer {\n    %s\n  }", version, address(host), address(peer))})
 	}
 	toB := func(f frame) bool {
@@ -234,9 +238,10 @@ func unicast(t *testing.T, ra, rb role, version int) {
 	toA := func(f frame) bool {
 		return by("b")(f) && f.dst == address("a") && f.ttl == 255 && int(f.version) == version
 	}
-	a := s.start("a", ra, conf("a", "b", 100))
+	const check = "vrrp_check_unicast_src"
+	a := s.start("a", ra, conf(check, "a", "b", 100))
 	s.owned("a")
-	b := s.start("b", rb, conf("b", "a", 50))
+	b := s.start("b", rb, conf(check, "b", "a", 50))
 	b.said(b.began, "Entering BACKUP STATE")
 	s.wire.await(time.Now(), "adverts of a for b", 5, toB)
 	b.silent(b.began, "Entering MASTER STATE")
@@ -253,14 +258,23 @@ func unicast(t *testing.T, ra, rb role, version int) {
 
 	began := time.Now()
 	x := s.stranger()
-	if version == 2 {
-		for range 3 {
-			x.send(forged{priority: 200, to: address("a").String()})
-		}
-		a.said(began, "unicast source address 10.91.0.9 not a unicast peer")
+	intruder := forged{version: version, priority: 200, to: address("a")}
+	for range 3 {
+		x.send(intruder)
 	}
+	a.said(began, "unicast source address 10.91.0.9 not a unicast peer")
 	s.wire.await(began, "adverts of a", 3, toB)
 	a.silent(began, "Entering BACKUP STATE")
+
+	// Without the check whoever reaches the host is obeyed.
+	a.reload(conf("", "a", "b", 100))
+	for len(a.log.all(began, "(VI_1) Entering BACKUP STATE")) == 0 {
+		if s.ctx.Err() != nil {
+			t.Fatalf("a (%s) does not obey who is not checked", ra)
+		}
+		x.send(intruder)
+		time.Sleep(50 * time.Millisecond)
+	}
 	if got := s.wire.all(time.Time{}, func(f frame) bool { return isAdvert(f) && f.dst.IsMulticast() }); len(got) > 0 {
 		t.Errorf("%d adverts to the group: %+v", len(got), got[0])
 	}
