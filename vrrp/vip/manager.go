@@ -75,7 +75,7 @@ func New(o Options) *Manager {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	return &Manager{
+	m := &Manager{
 		o:         o,
 		log:       o.Logger,
 		events:    make(chan Event, eventBound),
@@ -85,6 +85,10 @@ func New(o Options) *Manager {
 		fw:        newFirewall(""),
 		announcer: newAnnouncer(o.Logger),
 	}
+	m.damper.flaps = func(dev string, downs int, wait time.Duration) {
+		m.log.Warn("link flaps: that it is up again is believed when it has lasted", "interface", dev, "times_down", downs, "wait", wait)
+	}
+	return m
 }
 
 // Open opens the netlink socket so that the first Add does not have to. Calling it is optional.
@@ -132,7 +136,7 @@ func (m *Manager) Link(dev string) (Link, error) {
 	}
 	l, err := m.conn.link(dev)
 	if err == nil {
-		m.damper.view(&l)
+		m.damper.view(&l, boottime.Now())
 	}
 	return l, err
 }
