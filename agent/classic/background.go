@@ -114,9 +114,12 @@ func stage() string {
 	return s
 }
 
-// named makes the process go by keepalived's name, for pidof, pgrep and killall.
-func named() {
-	_ = os.WriteFile("/proc/self/comm", []byte("keepalived"), 0) // a /proc that can't be written costs the name alone
+// named makes the process go by process_name, or by keepalived's name, for pidof, pgrep and killall.
+func named(name string) {
+	if name == "" {
+		name = "keepalived"
+	}
+	_ = os.WriteFile("/proc/self/comm", []byte(name), 0) // a /proc that can't be written costs the name alone
 }
 
 // enter goes into a network namespace of ip-netns(8), by starting the program once more inside it: a thread's namespace is

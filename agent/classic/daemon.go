@@ -104,7 +104,10 @@ func (s *service) main() int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, obeyed...)
 	defer signal.Stop(signals)
-	named()
+	named(c.Global.ProcessName)
+	if done, err := reading(c.Global); err == nil {
+		done() // whoever touched it before the start need not wait any more
+	}
 	if s.report != nil {
 		_ = os.Chdir("/") // a directory that can't be held is no reason not to serve
 	}
@@ -267,6 +270,9 @@ func (s *service) live(signals <-chan os.Signal) int {
 		helpers.Go(func() { s.watchAddresses(ctx) })
 	}
 	up, stopping := s.daemon.Up(), false
+	times := timetable{log: func(line string) { s.log.Info(line) }}
+	look := time.NewTimer(0)
+	defer look.Stop()
 	for {
 		select {
 		case err := <-done:
@@ -279,9 +285,16 @@ func (s *service) live(signals <-chan os.Signal) int {
 		case <-up:
 			up = nil
 			s.ready()
+		case <-look.C:
+			due, next := times.look(s.config.Global, time.Now())
+			if due && !stopping {
+				s.reload()
+			}
+			look.Reset(next)
 		case sig := <-signals:
 			if end := sig == unix.SIGTERM || sig == unix.SIGINT; !end {
 				s.obey(sig)
+				look.Reset(0) // there may be another file to look at
 				continue
 			}
 			if stopping {

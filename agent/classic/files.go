@@ -92,7 +92,7 @@ func (p *pidFiles) running() (holder, bool) {
 		if err != nil || pid <= 1 || pid == os.Getpid() {
 			continue
 		}
-		if name := processName(pid); speaksVRRP(name) {
+		if name := processName(pid); name != "" && (speaksVRRP(name) || speaksVRRP(programName(pid))) {
 			return holder{pid, name, path}, true
 		}
 	}
@@ -116,6 +116,15 @@ func processName(pid int) string {
 		return ""
 	}
 	return s[open+1 : end]
+}
+
+// programName is what the file of a process's program is called, which process_name does not change.
+func programName(pid int) string {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(exe)
 }
 
 // write makes the files; one that can't be made ends the start.

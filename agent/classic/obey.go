@@ -69,7 +69,12 @@ func (s *service) reload() {
 	s.log.Info("Reloading ...")
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading) // without systemd there is nobody to tell
 	defer daemon.SdNotify(false, daemon.SdNotifyReady)
+	done, err := reading(s.config.Global)
+	if err != nil {
+		s.log.Warn("reload_file: " + err.Error())
+	}
 	c, ps, err := load(s.o)
+	done()
 	if err != nil {
 		s.log.Error(err.Error() + " What ran goes on")
 		return
