@@ -28,6 +28,7 @@ func Handler(s Service, token string, log hclog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/agent/members", read(func(*http.Request) (any, error) { return s.Members(), nil }))
 	mux.HandleFunc("GET /v1/agent/info", read(func(*http.Request) (any, error) { return s.Info(), nil }))
 	mux.HandleFunc("GET /v1/agent/monitor", h.monitor)
+	mux.HandleFunc("GET /v1/agent/metrics", h.metrics)
 	mux.HandleFunc("PUT /v1/agent/join", write(func(r *http.Request, b api.JoinRequest) (any, error) {
 		n, err := s.Join(r.Context(), b.Addresses)
 		return api.JoinResponse{Joined: n}, err
@@ -155,6 +156,15 @@ func fail(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(e.Code))
 	_ = json.NewEncoder(w).Encode(e) // the client went away: nobody is left to tell
+}
+
+// metrics takes ?format=prometheus, the only format.
+func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
+	if f := r.URL.Query().Get("format"); f != "" && f != "prometheus" {
+		fail(w, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("format %q: want prometheus", f)})
+		return
+	}
+	h.s.Metrics().ServeHTTP(w, r)
 }
 
 func (h *handler) monitor(w http.ResponseWriter, r *http.Request) {

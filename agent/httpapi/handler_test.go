@@ -82,6 +82,9 @@ func (f *fake) Table(name string) ([]api.TableEntry, error) {
 func (f *fake) RaftPeers(context.Context) ([]api.RaftPeer, error) {
 	return []api.RaftPeer{{Node: "lb1", Voter: true}}, f.err
 }
+func (f *fake) Metrics() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "reeve_up 1") })
+}
 func (f *fake) Stats() any { return map[string]int{"connections": 12} }
 func (f *fake) Monitor(ctx context.Context, level string, w io.Writer) error {
 	for {
@@ -250,6 +253,7 @@ func TestBadRequests(t *testing.T) {
 		"the wrong method":      {"GET", "/v1/config/apply", "", 404, "not_found", "GET /v1/config/apply"},
 		"a write by GET":        {"GET", "/v1/agent/leave", "", 404, "not_found", "/v1/agent/leave"},
 		"an unknown log level":  {"GET", "/v1/agent/monitor?level=loud", "", 400, "invalid", "loud"},
+		"an unknown format":     {"GET", "/v1/agent/metrics?format=xml", "", 400, "invalid", "prometheus"},
 		"a table without name":  {"GET", "/v1/tables/", "", 404, "not_found", "/v1/tables/"},
 		"no way out of a table": {"GET", "/v1/tables/a/b", "", 404, "not_found", "/v1/tables/a/b"},
 	} {

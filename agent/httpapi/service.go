@@ -4,6 +4,7 @@ package httpapi
 import (
 	"context"
 	"io"
+	"net/http"
 
 	"github.com/reeve-lb/reeve/api"
 )
@@ -31,6 +32,8 @@ type Service interface {
 	RaftPeers(ctx context.Context) ([]api.RaftPeer, error)
 	// Stats is anything JSON can print.
 	Stats() any
+	// Metrics answers with figures as Prometheus scrapes them.
+	Metrics() http.Handler
 	// Monitor writes log lines of the level and above until ctx ends.
 	Monitor(ctx context.Context, level string, w io.Writer) error
 }
