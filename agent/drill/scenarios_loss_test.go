@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -121,9 +122,9 @@ func TestScenario08Partition(t *testing.T) {
 	pairs(t, func(t *testing.T, a, b role) {
 		s := newSegment(t)
 		x, y := running(t, s, a, b)
+		s.Must(s.filter("a", dropVRRP)(), s.filter("b", dropVRRP)())
 		cut := time.Now()
-		s.filter("a", true)
-		s.filter("b", true)
+		healA, healB := s.filter("a", passVRRP), s.filter("b", passVRRP)
 		last := s.wire.last("a", cut) // the latest that b can have heard
 		took(t, "second master", last.at, s.wire.first("b", cut).at, masterDown(50))
 		s.owned("a", "b")
@@ -131,8 +132,7 @@ func TestScenario08Partition(t *testing.T) {
 		// Between a's advert and b's, so that a hears b first.
 		s.wire.first("a", time.Now())
 		healed := time.Now()
-		s.filter("a", false)
-		s.filter("b", false)
+		s.Must(healA(), healB())
 		within(t, "leaving of the lower", healed, s.lost("b", healed), time.Second)
 		x.said(healed, "(VI_1) Received advert from 10.91.0.2 with lower priority 50, ours 100, forcing new election")
 		y.said(healed, "(VI_1) Master received advert from 10.91.0.1 with higher priority 100, ours 50")
@@ -144,14 +144,30 @@ func TestScenario08Partition(t *testing.T) {
 	})
 }
 
-// filter drops what a host hears of VRRP, or lets it pass again.
-func (s *segment) filter(host string, on bool) {
+const (
+	dropVRRP = "table ip drill { chain in { type filter hook input priority -200; ip protocol vrrp drop; }; }\n"
+	passVRRP = "delete table ip drill\n"
+)
+
+// filter prepares a change of what a host hears, and gives what carries it out and waits for it: nft is there by then, so
+// that its start costs no time.
+func (s *segment) filter(host, rules string) func() error {
 	s.t.Helper()
-	rules := "delete table ip drill"
-	if on {
-		rules = "table ip drill { chain in { type filter hook input priority -200; ip protocol vrrp drop; }; }"
+	in, out := io.Pipe()
+	nft := s.host(host).Command("nft", "-f", "-")
+	nft.Stdin = in
+	s.Must(nft.Start())
+	s.t.Cleanup(func() { _ = out.Close() }) // in a test that ends before
+	return func() error {
+		if _, err := io.WriteString(out, rules); err != nil {
+			return err
+		}
+		if err := out.Close(); err != nil {
+			return err
+		}
+		<-nft.Done()
+		return nft.Err()
 	}
-	s.Must(s.host(host).Command("nft", rules).Run(s.ctx))
 }
 
 // TestScenario09Equal is scenario 9: of two with the same priority the first to time out is MASTER. A cut of 6 s makes two;

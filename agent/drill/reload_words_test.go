@@ -1,0 +1,42 @@
+package drill
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReloadTimeFile: a change waits for the moment that reload_time_file says, and the file is gone afterwards; the
+// process goes by its process_name, and reload_file is taken away by who has read the configuration.
+func TestReloadTimeFile(t *testing.T) {
+	each(t, func(t *testing.T, a role) {
+		s := newSegment(t, "a")
+		global := "reload_time_file /run/when\n  reload_file /run/busy\n  process_name fence"
+		d := s.start("a", a, conf(settings{priority: 255, global: global}))
+		s.owned("a")
+		d.said(d.began, "Startup complete")
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", d.speaker())); err != nil || strings.TrimSpace(string(name)) != "fence" {
+			t.Errorf("the process is called %q (%v)", name, err)
+		}
+		d.write("busy", "an update is on its way", 0o644)
+		d.write("keepalived.conf", conf(settings{priority: 255, global: global, vips: vip + "/24\n    10.91.0.101/24"}), 0o644)
+		at := time.Now().Truncate(time.Second).Add(4 * time.Second)
+		d.write("when", at.Format("15:04:05")+"\n", 0o644)
+		d.said(d.began, "Scheduling reload for "+at.Format("2006-01-02 15:04:05"))
+		reloading := d.said(d.began, "Reloading ...")
+		if late := reloading.Sub(at); late < -tolerance() || late > time.Second+tolerance() { // keepalived's clock has whole seconds
+			t.Errorf("reloaded %v after its time", late)
+		}
+		s.until("the added address", func() bool { return s.has("a", "eth0", "10.91.0.101") })
+		for _, file := range []string{"when", "busy"} {
+			s.until(file+" to go", func() bool {
+				_, err := os.Stat(filepath.Join(d.run, file))
+				return os.IsNotExist(err)
+			})
+		}
+		d.silent(d.began, "Entering BACKUP")
+	})
+}
