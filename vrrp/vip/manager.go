@@ -159,6 +159,7 @@ func (m *Manager) Extend(g Group, until boottime.Time) error {
 	defer m.mu.Unlock()
 	last, ok := m.extended[g.Instance]
 	if ok && last.count == len(g.Addresses) && !g.due(last.at, boottime.Now()) {
+		m.announcer.hold(g.Instance, until)
 		return nil
 	}
 	return m.put(g, until)
