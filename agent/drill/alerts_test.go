@@ -167,7 +167,7 @@ func groupTrap(router string, state int) []string {
 // TestAlertsTrapsAndWebhooks: a failover between two agents sends its traps, one agent's by SNMPv2c and the other's by
 // SNMPv3, and its webhooks, though each is refused once.
 func TestAlertsTrapsAndWebhooks(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	const secret = "s3cret"
 	s := newSegment(t, "a", "b", "n")
 	engine := alert.New(alert.Options{Node: "b"}).EngineID()

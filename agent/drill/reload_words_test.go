@@ -40,3 +40,42 @@ func TestReloadTimeFile(t *testing.T) {
 		d.silent(d.began, "Entering BACKUP")
 	})
 }
+
+// TestTrackedByPlace: an interface that carries an address or a route of an instance, or something static of its
+// track_group, takes it to FAULT when it goes down, without a track_interface; with no_track it does not.
+func TestTrackedByPlace(t *testing.T) {
+	each(t, func(t *testing.T, a role) {
+		s := newSegment(t, "a")
+		for i := 1; i <= 4; i++ {
+			s.Attach(s.host("a"), "other", fmt.Sprintf("eth%d", i), fmt.Sprintf("10.8%d.0.1/24", i))
+		}
+		d := s.start("a", a, conf(settings{
+			priority: 255,
+			before: `track_group TG {
+  group {
+    VI_1
+  }
+}
+static_ipaddress {
+  10.83.0.5/24 dev eth3 track_group TG
+}`,
+			vips:  vip + "/24\n    10.81.0.100/24 dev eth1\n    10.84.0.100/24 dev eth4 no_track",
+			words: "virtual_routes {\n    192.0.2.0/24 via 10.82.0.9 dev eth2\n  }",
+		}))
+		s.owned("a")
+		for _, dev := range []string{"eth1", "eth2", "eth3"} {
+			at := time.Now()
+			s.Must(s.host("a").Port(dev).Carrier(false))
+			d.told(at, "any INSTANCE VI_1 FAULT")
+			s.owned()
+			at = time.Now()
+			s.Must(s.host("a").Port(dev).Carrier(true))
+			d.told(at, "any INSTANCE VI_1 MASTER")
+			s.owned("a")
+		}
+		at := time.Now()
+		s.Must(s.host("a").Port("eth4").Carrier(false))
+		s.wire.await(at, "adverts", 3, by("a"))
+		d.silent(at, "Entering FAULT")
+	})
+}
