@@ -119,6 +119,7 @@ func tellGroup(p *play) {
 	p.pair(set(150), set(100), 20)
 	at := p.link("a", "eth1", false)
 	p.settled("b", at, 20)
+	p.phase("b", 1, 0.1) // a comes back at 0.5 of b's interval
 	p.settled("a", p.link("a", "eth1", true), 20)
 	p.term("a")
 	p.beat("b", 3)
@@ -187,8 +188,10 @@ func tellReloadRemoves(p *play) {
 	}
 	p.pair(both(100), both(50), 20)
 	at := p.again("a", settings{priority: 100})
-	zero := p.first("a", kindZero, at)
-	p.took("take-over", zero.at, p.first("b", kindAdvert, at).at, p.skew(50))
+	second := func(host string, k kind) time.Time {
+		return p.await(at, "the second router's frame", 1, func(f frame) bool { return f.host == host && f.kind == k && f.vrid == 52 }).at
+	}
+	p.took("take-over", second("a", kindZero), second("b", kindAdvert), p.skew(50))
 	p.spoke("b", at, 10)
 	p.beat("a", 2)
 }
