@@ -35,6 +35,8 @@ var stories = []story{
 	{name: "ipv6", only: 3, tell: tellIPv6},
 	{name: "startup_delay", tell: tellStartupDelay},
 	{name: "vmac", v3: true, tell: tellVMAC},
+	{name: "vmac_xmit_base", tell: tellXmitBase},
+	{name: "conflict-words", tell: tellConflictWords},
 }
 
 // pair starts a, waits until it is MASTER and has announced its addresses in n frames, and starts b.
@@ -273,11 +275,11 @@ func tellThree(p *play) {
 	}
 }
 
-// tellExcluded: addresses that the adverts do not carry, and more than one that they do.
+// tellExcluded: addresses that the adverts do not carry, one of the other family, and more than one that they do.
 func tellExcluded(p *play) {
-	set := settings{vips: "10.91.0.102/24\n    " + twoAddresses, words: "virtual_ipaddress_excluded {\n    10.91.0.105/24\n    10.91.0.104\n  }"}
-	p.pair(set, set, 50)
-	p.handover(50)
+	set := settings{vips: "10.91.0.102/24\n    " + twoAddresses, words: "virtual_ipaddress_excluded {\n    10.91.0.105/24\n    fd91::105/64\n    10.91.0.104\n  }"}
+	p.pair(set, set, 60)
+	p.handover(60)
 }
 
 // tellGarp: the schedule of a MASTER, with every setting of it.
@@ -343,9 +345,24 @@ func tellStartupDelay(p *play) {
 	p.settled("a", p.begin("a", settings{priority: 100, global: "vrrp_startup_delay 3"}), 10)
 }
 
-// tellVMAC: frames come from the virtual router's own hardware address.
+// tellVMAC: the virtual router has a hardware address of its own, for its adverts too.
 func tellVMAC(p *play) {
+	p.pair(settings{words: "use_vmac"}, settings{words: "use_vmac"}, 10)
+	p.handover(10)
+}
+
+// tellXmitBase: the virtual router has a hardware address of its own, its adverts come from the interface's.
+func tellXmitBase(p *play) {
 	set := settings{words: "use_vmac\n  vmac_xmit_base"}
 	p.pair(set, set, 10)
 	p.handover(10)
+}
+
+// tellConflictWords: a conflict in which the better one says nothing at once, and the worse one has a last word.
+func tellConflictWords(p *play) {
+	set := settings{words: "lower_prio_no_advert\n  higher_prio_send_advert"}
+	p.pair(set, set, 10)
+	p.settled("b", p.cut("b", true), 10)
+	p.spoke("a", p.cut("b", false), 10)
+	p.beat("a", 3)
 }
