@@ -34,6 +34,7 @@ func (d Document) For(node string) Document {
 		if in.State == "MASTER" {
 			in.NoPreempt, in.PreemptDelay = false, time.Duration(0)
 		}
+		in.TrackInterfaces = slices.Concat(in.TrackInterfaces, implied(*in, out.VRRP))
 	}
 	return out
 }

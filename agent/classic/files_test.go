@@ -175,3 +175,32 @@ func TestRunning(t *testing.T) {
 		}
 	}
 }
+
+// TestBeside: what keepalived.conf has no words for stands in a file beside it, and its mistakes are said.
+func TestBeside(t *testing.T) {
+	dir := t.TempDir()
+	main, more := filepath.Join(dir, "keepalived.conf"), filepath.Join(dir, "keepalived.hcl")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(main, "global_defs {\n  enable_traps\n}\n")
+	c, ps, err := load(Options{File: main})
+	if err != nil || c.Global.SNMP.TrapSink != "" || len(ps) != 1 {
+		t.Errorf("alone: %+v, %v, %v", c.Global.SNMP, ps, err)
+	}
+	write(more, "snmp {\n  trap_sink = \"nms\"\n}\nwebhook \"pager\" {\n  url = \"https://pager.example/\"\n}\n")
+	c, ps, err = load(Options{File: main})
+	if err != nil || len(ps) != 0 || c.Global.SNMP.TrapSink != "nms" || len(c.Global.Webhooks) != 1 {
+		t.Errorf("with the file beside it: %+v, %v, %v", c.Global, ps, err)
+	}
+	write(more, "snmp {\n  trap_sinc = \"nms\"\n}\n")
+	if _, ps, err = load(Options{File: main}); err != nil || len(ps) != 2 || ps[1].Pos.File != more {
+		t.Errorf("a mistake in it: %v, %v", ps, err)
+	}
+	if _, ps, err = load(Options{File: more}); err != nil || len(ps) > 4 {
+		t.Errorf("as the file itself: %v, %v", ps, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"strings"
 
 	"github.com/reeve-lb/reeve/config"
@@ -18,20 +19,40 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// read is the file's content, with keepalived's words when it is not there.
+// read is the file's content, with keepalived's words when it is not there, and what is written in the file beside it.
 func read(o Options) ([]config.File, error) {
-	f, err := os.Open(o.File)
+	content, err := readAll(o.File)
 	if err != nil {
-		return nil, saidf("Config files missing '%s'.", o.File)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, config.MaxFileSize+1))
-	if err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			return nil, saidf("Config files missing '%s'.", o.File)
+		}
 		return nil, saidf("Config files missing '%s': %v", o.File, err)
 	}
 	main := config.File{Name: o.File, Content: content, Format: "keepalived"}
 	main.Gather()
-	return []config.File{main}, nil
+	files := []config.File{main}
+	more := beside(o.File)
+	switch content, err := readAll(more); {
+	case more == o.File:
+	case err == nil:
+		files = append(files, config.File{Name: more, Content: content, Format: "hcl"})
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, saidf("Config files missing '%s': %v", more, err)
+	}
+	return files, nil
+}
+
+// beside is the file for what keepalived.conf has no words for (where traps go, webhooks): keepalived.hcl in the same
+// directory. keepalived never looks at it.
+func beside(file string) string { return strings.TrimSuffix(file, filepath.Ext(file)) + ".hcl" }
+
+func readAll(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, config.MaxFileSize+1))
 }
 
 // load reads a keepalived.conf as keepalived would: what it complains of and lives with are warnings, what it does not

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -164,10 +165,10 @@ func groupTrap(router string, state int) []string {
 	return []string{trapIs + k + ".2.10.0.1", k + ".2.1.1.2.1 = STRING: \"VG_1\"", fmt.Sprintf(k+".2.1.1.3.1 = INTEGER: %d", state), k + ".1.2.0 = STRING: \"" + router + "\""}
 }
 
-// TestAlertsTrapsAndWebhooks: a failover between two agents sends its traps, one agent's by SNMPv2c and the other's by
+// TestAlertsTrapsAndWebhooks: a failover sends its traps, those of `reeve keepalived` by SNMPv2c and those of an agent by
 // SNMPv3, and its webhooks, though each is refused once.
 func TestAlertsTrapsAndWebhooks(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	const secret = "s3cret"
 	s := newSegment(t, "a", "b", "n")
 	engine := alert.New(alert.Options{Node: "b"}).EngineID()
@@ -176,8 +177,12 @@ func TestAlertsTrapsAndWebhooks(t *testing.T) {
 	hook := fmt.Sprintf("webhook \"pager\" {\n  url = \"http://%s:8090/hook\"\n  secret = \"%s\"\n  retries = 5\n}\n", address("n"), secret)
 	sink := fmt.Sprintf("snmp {\n  trap_sink = \"%s\"\n", address("n"))
 	begin := time.Now()
-	a := s.agent("a", alertsConf("a", 150), sink+"  community = \"lab\"\n}\n"+hook)
+	a := s.box("a", reeve)
+	a.write("keepalived.hcl", sink+"  community = \"lab\"\n}\n"+hook, 0o600)
+	a.again(alertsConf("a", 150))
 	s.owned("a")
+	host, err := os.Hostname()
+	s.Must(err)
 	index := map[string]int{}
 	for _, h := range []string{"a", "b"} {
 		s.Must(s.host(h).Do(func() error {
@@ -207,7 +212,7 @@ func TestAlertsTrapsAndWebhooks(t *testing.T) {
 	b := s.agent("b", alertsConf("b", 100), v3+hook)
 	s.trap(traps, groupTrap("LB_b", 1)...)
 	s.Must(b.AwaitOutput(s.ctx, "(VI_1) Entering BACKUP STATE"))
-	s.Must(a.Stop(limit))
+	a.stop()
 	s.owned("b")
 	s.trap(traps, instanceTrap("VI_1", 1, "LB_b", 2)...)
 	s.trap(traps, groupTrap("LB_b", 2)...)
@@ -215,10 +220,10 @@ func TestAlertsTrapsAndWebhooks(t *testing.T) {
 	s.trap(traps, trapIs+newMaster3, fmt.Sprintf(".1.3.6.1.2.1.207.1.2.5.1.2.%d.52.1 = INTEGER: 2", index["b"])) // preempted
 
 	for _, want := range []alert.Payload{
-		{Node: "a", Instance: "VI_1", From: "INIT", To: "BACKUP", Priority: 150},
-		{Node: "a", Instance: "VI_1", From: "BACKUP", To: "MASTER", Priority: 150},
-		{Node: "a", Instance: "VI_2", From: "BACKUP", To: "MASTER", Priority: 150},
-		{Node: "a", Group: "VG_1", From: "BACKUP", To: "MASTER"},
+		{Node: host, Instance: "VI_1", From: "INIT", To: "BACKUP", Priority: 150},
+		{Node: host, Instance: "VI_1", From: "BACKUP", To: "MASTER", Priority: 150},
+		{Node: host, Instance: "VI_2", From: "BACKUP", To: "MASTER", Priority: 150},
+		{Node: host, Group: "VG_1", From: "BACKUP", To: "MASTER"},
 		{Node: "b", Instance: "VI_1", From: "BACKUP", To: "MASTER", Priority: 100},
 		{Node: "b", Group: "VG_1", From: "BACKUP", To: "MASTER"},
 	} {

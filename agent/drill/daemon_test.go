@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -150,8 +152,30 @@ func (d *daemon) again(conf string) {
 	d.proc = d.host.Command(append([]string{"unshare", "-m", "sh", "-c", inBox, "sh"}, d.role.argv()...)...)
 	d.proc.Env = []string{"BOX_RUN=" + d.run, "BOX_TMP=" + d.tmp}
 	d.proc.KeepOutput, d.proc.Stdout = false, d.log
+	release := busy(d.s.t)
 	d.began = time.Now()
 	d.s.Must(d.proc.Start())
+	go func() {
+		defer release()
+		ctx, cancel := context.WithTimeout(d.s.ctx, time.Second)
+		defer cancel()
+		_, _ = d.log.await(ctx, d.began, " STATE") // it runs, or does not in time
+	}()
+}
+
+// work bounds how many labs are made or taken down and how many daemons are started at once. All of them at one time
+// would keep the processors and the kernel's lock on interfaces busy for longer than what is measured beside it may be late.
+var work = make(chan struct{}, 2)
+
+// busy waits for its turn and gives what ends it.
+func busy(t testing.TB) (done func()) {
+	t.Helper()
+	select {
+	case work <- struct{}{}:
+	case <-time.After(limit):
+		t.Fatal("others are busy for ever")
+	}
+	return sync.OnceFunc(func() { <-work })
 }
 
 // signal signals the main process.
@@ -163,8 +187,9 @@ func (d *daemon) signal(sig syscall.Signal) {
 // term asks the daemon to stop and tells when; it does not wait.
 func (d *daemon) term() time.Time {
 	d.s.t.Helper()
+	at := time.Now()
 	d.signal(unix.SIGTERM)
-	return time.Now()
+	return at
 }
 
 // stop asks the daemon to stop and waits for the end, which has to be a clean one. It tells when it asked.
@@ -218,8 +243,9 @@ func (d *daemon) kill() time.Time {
 func (d *daemon) reload(conf string) time.Time {
 	d.s.t.Helper()
 	d.write("keepalived.conf", conf, 0o644)
+	at := time.Now()
 	d.signal(unix.SIGHUP)
-	return time.Now()
+	return at
 }
 
 // speaker is the process that speaks VRRP: keepalived's child, Reeve itself.

@@ -3,6 +3,7 @@ package drill
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // instance is a vrrp_instance of a configuration with more than one, or with more to it than settings has. What is empty
@@ -61,4 +62,22 @@ func of(host string, vrid int) func(frame) bool {
 // zero matches adverts of priority 0 of a host for a virtual router.
 func zero(host string, vrid int) func(frame) bool {
 	return func(f frame) bool { return of(host, vrid)(f) && f.kind == kindZero }
+}
+
+// spoke waits for a host's first advert for a virtual router after since, other than one of priority 0, and tells when it
+// was: a take-over is counted on the wire.
+func (s *segment) spoke(host string, vrid int, since time.Time) time.Time {
+	s.t.Helper()
+	return s.wire.await(since, fmt.Sprintf("advert of %s for %d", host, vrid), 1, func(f frame) bool {
+		return of(host, vrid)(f) && f.kind == kindAdvert
+	}).at
+}
+
+// contended is how long an address may take to come or go that has that long by the daemon's doing. The kernel has one lock
+// for all interfaces of all labs: beside others that are built and taken down an address waits for its turn.
+func contended(d time.Duration) time.Duration {
+	if fine() {
+		return d
+	}
+	return d + time.Second
 }

@@ -66,7 +66,7 @@ func (d *daemon) runs(file string) int {
 // cost themselves alone. Adverts keep their time, the good tracker and the other instance's notify script work, nothing
 // piles up, and nothing is left when the daemon was stopped.
 func TestHostileScripts(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	s := newSegment(t, "a")
 	d := s.box("a", reeve)
 	for name, text := range map[string]string{

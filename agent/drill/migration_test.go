@@ -175,7 +175,7 @@ func (a *asking) longest() time.Duration {
 // TestMigration: the migration page's commands, as they stand there, take a running pair of keepalived to Reeve one
 // machine at a time, and back, and a client that asks all the time hardly notices.
 func TestMigration(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	blocks := page(t, "One machine at a time")
 	if len(blocks) != 4 || blocks[0] != "systemctl edit keepalived\n" {
 		t.Fatalf("the page's steps are others than this test follows: %q", blocks)
@@ -236,7 +236,7 @@ func TestMigration(t *testing.T) {
 // TestMigrationByStopping is the page's exception: with nopreempt nobody can be outbid, so the master is stopped. That
 // costs what stopping keepalived costs: the backup's skew.
 func TestMigrationByStopping(t *testing.T) {
-	t.Parallel()
+	abreast(t)
 	blocks := page(t, "One machine at a time")
 	s := newSegment(t, "a", "b", "c")
 	words := "state BACKUP\n  nopreempt"

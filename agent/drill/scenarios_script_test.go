@@ -85,7 +85,7 @@ func TestScenario13ScriptFault(t *testing.T) {
 			t.Fatalf("%d adverts of priority 0, want 2", len(zeros))
 		}
 		took(t, "take-over", zeros[1].at, first.at, skew(50))
-		within(t, "notified", fault.Add(-20*time.Millisecond), x.told(failing, "any INSTANCE VI_1 FAULT 100"), 50*time.Millisecond)
+		within(t, "notified", fault.Add(-20*time.Millisecond), x.told(failing, "any INSTANCE VI_1 FAULT 100"), 100*time.Millisecond)
 		s.owned("b")
 		x.write("ok", "", 0o644)
 		well := x.said(fault, "(VI_1) Entering BACKUP STATE")

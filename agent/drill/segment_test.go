@@ -35,12 +35,17 @@ func newSegment(t *testing.T, names ...string) *segment {
 		names = []string{"a", "b"}
 	}
 	t.TempDir() // what is cleaned up last: daemons write into their folders until the lab has ended them
+	// In turn with others, at the end too: what is cleaned up first was registered last.
+	done := busy(t)
+	t.Cleanup(func() { done() })
 	n := lab.New(t)
+	t.Cleanup(func() { done(); done = busy(t) })
 	s := &segment{Test: n, t: t, hosts: map[string]*lab.Host{}}
 	for _, name := range append(names, "o") {
 		s.hosts[name] = n.Host(name, address(name).String()+"/24")
 	}
 	s.observer = s.hosts["o"]
+	done()
 	s.watch = n.Watch()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)

@@ -35,6 +35,8 @@ var stories = []story{
 	{name: "ipv6", only: 3, tell: tellIPv6},
 	{name: "startup_delay", tell: tellStartupDelay},
 	{name: "vmac", v3: true, tell: tellVMAC},
+	{name: "vmac_xmit_base", tell: tellXmitBase},
+	{name: "conflict-words", tell: tellConflictWords},
 }
 
 // pair starts a, waits until it is MASTER and has announced its addresses in n frames, and starts b.
@@ -119,6 +121,7 @@ func tellGroup(p *play) {
 	p.pair(set(150), set(100), 20)
 	at := p.link("a", "eth1", false)
 	p.settled("b", at, 20)
+	p.phase("b", 1, 0.1) // a comes back at 0.5 of b's interval
 	p.settled("a", p.link("a", "eth1", true), 20)
 	p.term("a")
 	p.beat("b", 3)
@@ -187,8 +190,10 @@ func tellReloadRemoves(p *play) {
 	}
 	p.pair(both(100), both(50), 20)
 	at := p.again("a", settings{priority: 100})
-	zero := p.first("a", kindZero, at)
-	p.took("take-over", zero.at, p.first("b", kindAdvert, at).at, p.skew(50))
+	second := func(host string, k kind) time.Time {
+		return p.await(at, "the second router's frame", 1, func(f frame) bool { return f.host == host && f.kind == k && f.vrid == 52 }).at
+	}
+	p.took("take-over", second("a", kindZero), second("b", kindAdvert), p.skew(50))
 	p.spoke("b", at, 10)
 	p.beat("a", 2)
 }
@@ -270,11 +275,11 @@ func tellThree(p *play) {
 	}
 }
 
-// tellExcluded: addresses that the adverts do not carry, and more than one that they do.
+// tellExcluded: addresses that the adverts do not carry, one of the other family, and more than one that they do.
 func tellExcluded(p *play) {
-	set := settings{vips: "10.91.0.102/24\n    " + twoAddresses, words: "virtual_ipaddress_excluded {\n    10.91.0.105/24\n    10.91.0.104\n  }"}
-	p.pair(set, set, 50)
-	p.handover(50)
+	set := settings{vips: "10.91.0.102/24\n    " + twoAddresses, words: "virtual_ipaddress_excluded {\n    10.91.0.105/24\n    fd91::105/64\n    10.91.0.104\n  }"}
+	p.pair(set, set, 60)
+	p.handover(60)
 }
 
 // tellGarp: the schedule of a MASTER, with every setting of it.
@@ -340,9 +345,24 @@ func tellStartupDelay(p *play) {
 	p.settled("a", p.begin("a", settings{priority: 100, global: "vrrp_startup_delay 3"}), 10)
 }
 
-// tellVMAC: frames come from the virtual router's own hardware address.
+// tellVMAC: the virtual router has a hardware address of its own, for its adverts too.
 func tellVMAC(p *play) {
+	p.pair(settings{words: "use_vmac"}, settings{words: "use_vmac"}, 10)
+	p.handover(10)
+}
+
+// tellXmitBase: the virtual router has a hardware address of its own, its adverts come from the interface's.
+func tellXmitBase(p *play) {
 	set := settings{words: "use_vmac\n  vmac_xmit_base"}
 	p.pair(set, set, 10)
 	p.handover(10)
+}
+
+// tellConflictWords: a conflict in which the better one says nothing at once, and the worse one has a last word.
+func tellConflictWords(p *play) {
+	set := settings{words: "lower_prio_no_advert\n  higher_prio_send_advert"}
+	p.pair(set, set, 10)
+	p.settled("b", p.cut("b", true), 10)
+	p.spoke("a", p.cut("b", false), 10)
+	p.beat("a", 3)
 }

@@ -274,10 +274,12 @@ func checked(weight int) string {
 `, weight)
 }
 
-// first waits for a host's first frame of a kind after since.
+// first waits for a host's first frame of a kind after since; of adverts, those of the first virtual router.
 func (p *play) first(host string, k kind, since time.Time) frame {
 	p.t.Helper()
-	return p.await(since, fmt.Sprintf("%s of %s", k, host), 1, func(f frame) bool { return f.host == host && f.kind == k })
+	return p.await(since, fmt.Sprintf("%s of %s", k, host), 1, func(f frame) bool {
+		return f.host == host && f.kind == k && (f.vrid == 51 || !isAdvert(f))
+	})
 }
 
 // settled waits until a host that began to speak after since has announced its addresses twice, n frames in all, and
@@ -304,10 +306,16 @@ func (p *play) spoke(host string, since time.Time, n int) {
 // beat waits for n adverts of a host more, and half an interval.
 func (p *play) beat(host string, n int) {
 	p.t.Helper()
+	p.phase(host, n, 0.5)
+}
+
+// phase is beat with another part of an interval: where two hosts' adverts would come at nearly the same time, it parts them.
+func (p *play) phase(host string, n int, part float64) {
+	p.t.Helper()
 	f := p.await(time.Now(), "adverts of "+host, n, func(f frame) bool {
 		return f.host == host && f.kind == kindAdvert && f.vrid == 51
 	})
-	p.after(f.at.Add(f.interval / 2))
+	p.after(f.at.Add(time.Duration(part * float64(f.interval))))
 }
 
 // last is a host's last frame of a kind before a time.
@@ -406,7 +414,7 @@ func (p *play) tale(host string) []entry {
 			i, running := runs[f.vrid]
 			runs[f.vrid] = len(out)
 			if running && out[i].line == e.line && f.at.Sub(out[i].latest) < f.interval*8/5+tolerance() {
-				early := f.at.Sub(out[i].latest) < f.interval*3/4
+				early := f.at.Sub(out[i].latest) < f.interval*13/20
 				out[i].latest = f.at
 				runs[f.vrid] = i
 				if !early || !fine() {
@@ -423,7 +431,7 @@ func (p *play) tale(host string) []entry {
 			runs[f.vrid] = len(out)
 		default:
 			i := len(out) - 1
-			for i >= 0 && out[i].vrid != e.vrid {
+			for i >= 0 && out[i].channel() != e.channel() {
 				i--
 			}
 			if i >= 0 && out[i].line == e.line && f.at.Sub(out[i].latest) < 500*time.Millisecond {
@@ -433,7 +441,7 @@ func (p *play) tale(host string) []entry {
 		}
 		out = append(out, e)
 	}
-	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.vrid, b.vrid) })
+	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.channel(), b.channel()) })
 	return append(groups, out...)
 }
 
@@ -447,6 +455,14 @@ func (p *play) kernels(f frame, step int) bool {
 		return step >= 0 && strings.HasPrefix(p.steps[step].what, "reload")
 	}
 	return false
+}
+
+// channel is what has an order of its own: a virtual router, and its neighbour advertisements, which are paced by themselves.
+func (e entry) channel() int {
+	if e.kind == kindNA {
+		return 2*int(e.vrid) + 1
+	}
+	return 2 * int(e.vrid)
 }
 
 // routers tells which virtual router an address belongs to, by the adverts; what they don't carry is the first's.
@@ -475,12 +491,29 @@ func (e entry) same(o entry, interval time.Duration) bool {
 		return false
 	}
 	// How long a tenure is depends on when scripts run between the steps; what is sent beside the rhythm does not.
-	if e.fluid && !e.loose && (e.beside(interval) != o.beside(interval) || (e.latest.Sub(e.first)-o.latest.Sub(o.first)).Abs() > 2*time.Second+2*tolerance()) {
+	if e.fluid && !e.loose && (abs(e.beside(interval)-o.beside(interval)) > slack() || (e.latest.Sub(e.first)-o.latest.Sub(o.first)).Abs() > 2*time.Second+2*tolerance()) {
 		return false
 	}
-	d := e.after - o.after
-	return d.Abs() <= 2*tolerance()
+	if e.loose {
+		return true
+	}
+	// Both are off their formula, and keepalived runs scripts before it announces.
+	limit := 2 * tolerance()
+	if !isAdvert(frame{kind: e.kind}) {
+		limit *= 2
+	}
+	return (e.after - o.after).Abs() <= limit
 }
+
+// slack is by how many adverts two rhythms of a busy machine may seem to differ.
+func slack() int {
+	if fine() {
+		return 0
+	}
+	return 1
+}
+
+func abs(n int) int { return max(n, -n) }
 
 // beside is how many adverts there are more than the rhythm gives.
 func (e entry) beside(interval time.Duration) int {
@@ -550,18 +583,46 @@ type difference struct {
 	amend         func(p *play, e *entry) // takes it out of an entry, or the entry out (n = 0)
 }
 
+// noLeave is a difference of virtual interfaces.
+func noLeave(story string) difference {
+	return difference{
+		story: story,
+		reason: "with the virtual interface its groups go; whether the kernel still sends the leave is a race that keepalived, " +
+			"which takes the interface away later, wins more often",
+		amend: func(_ *play, e *entry) {
+			if e.kind == kindLeave {
+				e.n = 0
+			}
+		},
+	}
+}
+
 // deliberate is the allow-list.
 var deliberate = []difference{
+	noLeave("vmac"), noLeave("vmac_xmit_base"),
 	{
 		story: "reload-removes",
 		reason: "a reload leaves an instance alone that it does not change; keepalived sends two adverts more for each, out of turn, " +
 			"and counts its interval from them",
-		amend: func(p *play, e *entry) { e.loose = e.loose || e.vrid == 51 && e.fluid },
+		amend: func(_ *play, e *entry) {
+			if e.fluid {
+				e.loose = true
+			}
+			if strings.HasSuffix(e.line, "(early)") {
+				e.n = 0
+			}
+		},
+	},
+	{
+		story:  "preempt_delay",
+		reason: "the delay begins with the first advert that is heard, whenever that comes after the start; the story holds its formula",
+		amend:  func(_ *play, e *entry) { e.loose = true },
 	},
 }
 
 // TestStories tells every story for two keepaliveds, and for Reeve in either role beside a keepalived.
 func TestStories(t *testing.T) {
+	abreast(t)
 	for _, st := range stories {
 		versions := []int{2}
 		if st.v3 {

@@ -252,6 +252,25 @@ func spawn(t *testing.T) (*Client, string) {
 	return c, said
 }
 
+// TestPriority: where the guard may have a higher priority it has it, among all sessions too where the kernel shares time
+// among them first.
+func TestPriority(t *testing.T) {
+	c, _ := spawn(t)
+	pid := c.Stats().PID
+	nice, err := unix.Getpriority(unix.PRIO_PROCESS, pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", pid))
+	if nice != 20+15 || err != nil { // the system call counts from 20 downwards
+		t.Logf("nothing to hold: %d, %v", 20-nice, err)
+		return
+	}
+	if !strings.HasSuffix(strings.TrimSpace(string(b)), "nice -15") {
+		t.Errorf("nice -15 in a session that says %q", b)
+	}
+}
+
 // wakes counts how often the threads of a process went to sleep of themselves.
 func wakes(t *testing.T, pid int) int {
 	t.Helper()

@@ -15,7 +15,7 @@ func (s *step) addresses(ev Event) {
 		}
 	case AddressLost:
 		if s.state == Master {
-			s.do(AddAddresses{s.deadline(), s.lifetime()})
+			s.do(AddAddresses{s.until, s.lifetime()})
 		}
 	case DuplicateAddress:
 		if s.announced {
@@ -56,7 +56,7 @@ func (s *step) addressesFailed(f AddressesFailed) {
 	switch {
 	case s.state != Master:
 	case f.Expired:
-		s.demote(Backup, "lease ran out before the addresses were on")
+		s.demote(Backup, "the right to the addresses ran out before they were on")
 	default:
 		s.addFault = "addresses could not be added: " + f.Cause
 		s.handOver(Fault, s.addFault)

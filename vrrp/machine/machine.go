@@ -210,14 +210,6 @@ func (m *Machine) lifetime() time.Duration {
 	return life
 }
 
-// deadline is the lease's end, none without a lease.
-func (m *Machine) deadline() boottime.Time {
-	if m.lease == 0 {
-		return 0
-	}
-	return m.until
-}
-
 // Step takes the machine through one event.
 func (m Machine) Step(ev Event, now boottime.Time) (Machine, []Action) {
 	s := step{Machine: m, now: now}

@@ -169,7 +169,7 @@ func (s *step) advertise() {
 		return
 	}
 	s.until = s.now.Add(s.patience())
-	s.do(Pet{0, s.until}, ExtendAddresses{0, s.lifetime()})
+	s.do(Pet{0, s.until}, ExtendAddresses{s.until, s.lifetime()})
 }
 
 // advertiseNow is an advert out of turn, from which the next interval counts (RFC 3768 section 6.4.3).

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/boottime"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
@@ -376,5 +377,41 @@ func TestLifetime(t *testing.T) {
 		if got := m.lifetime(); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
+	}
+}
+
+// TestNotPutOnTooLate: whoever carries the actions out may have been asleep before it does. Under plain VRRP too each that
+// puts addresses on says until when.
+func TestNotPutOnTooLate(t *testing.T) {
+	r := newRig(t, 100, nil)
+	r.feed(Start{})
+	m, now := r.m, r.now.Add(4*time.Second)
+	for _, ev := range []Event{Fired{MasterDown}, AddressLost{}, Fired{AdvertTick}} {
+		var actions []Action
+		m, actions = m.Step(ev, now)
+		seen := false
+		for _, a := range actions {
+			until := boottime.Time(0)
+			switch a := a.(type) {
+			case AddAddresses:
+				until = a.Deadline
+			case ExtendAddresses:
+				until = a.Expiry
+			default:
+				continue
+			}
+			if seen = true; until != now.Add(3*time.Second) {
+				t.Errorf("%T: %T until %v, want three intervals from %v", ev, a, until, now)
+			}
+		}
+		if !seen {
+			t.Errorf("%T puts nothing on: %v", ev, actions)
+		}
+		if _, isAdd := ev.(Fired); isAdd && m.State() == Master {
+			m, _ = m.Step(AddressesOn{}, now)
+		}
+	}
+	if m, _ = m.Step(AddressesFailed{Expired: true}, now); m.State() != Backup {
+		t.Errorf("too late to put them on, and %v", m.State())
 	}
 }

@@ -106,7 +106,7 @@ func (s *step) promote(cause string) {
 	s.do(
 		Pet{s.lease, s.until},
 		SendAdvert{uint8(s.EffectivePriority())},
-		AddAddresses{s.deadline(), s.lifetime()},
+		AddAddresses{s.until, s.lifetime()},
 		SetTimer{AdvertTick, s.nextAdvert},
 	)
 	s.stop(MasterDown, HandOff, RemoveAgain, RetryAdd)
@@ -202,7 +202,7 @@ func (s *step) configure(c Configure) {
 	switch {
 	case s.state == Master && c.Addresses:
 		s.reloaded, s.shrunk = true, c.Shrunk
-		s.do(Pet{s.lease, s.until}, AddAddresses{s.deadline(), s.lifetime()})
+		s.do(Pet{s.lease, s.until}, AddAddresses{s.until, s.lifetime()})
 	case s.state == Master:
 		s.advertiseNow()
 	case faster:

@@ -170,7 +170,7 @@ type (
 	}
 	// RemoveAddresses takes all addresses off.
 	RemoveAddresses struct{}
-	// ExtendAddresses renews their lifetime, unless Expiry (zero: none) has passed.
+	// ExtendAddresses renews their lifetime, unless Expiry has passed: the lease's, or that of the right by adverts.
 	ExtendAddresses struct {
 		Expiry   boottime.Time
 		Lifetime time.Duration

@@ -121,6 +121,9 @@ func (s *Speaker) begin(set *settings) {
 	if len(found) > 0 {
 		s.log.Info("("+set.in.Name+") removed addresses that a former life left", "addresses", found)
 	}
+	if s.made.IsZero() { // a start that the machine is slow at is no part of the delay, as with keepalived
+		s.made = time.Now()
+	}
 	if delay := set.global.StartupDelay; delay > 0 {
 		set.machine.StartupDelay = max(delay-time.Since(s.made), 0)
 	}

@@ -43,7 +43,7 @@ type Speaker struct {
 	tracker  *track.Tracker
 	notifier *notify.Notifier
 	alerter  *alert.Alerter
-	made     time.Time
+	made     time.Time     // when its first instance was
 	wake     chan struct{} // Apply
 	tracked  chan struct{} // a script's state changed
 
@@ -83,7 +83,7 @@ func New(o Options) *Speaker {
 	s := &Speaker{
 		o: o, log: o.Logger, vip: o.VIP, ready: true,
 		wake: make(chan struct{}, 1), tracked: make(chan struct{}, 1),
-		ports: map[portKey]*port{}, instances: map[string]*instance{}, groups: map[string]*syncGroup{}, made: time.Now(),
+		ports: map[portKey]*port{}, instances: map[string]*instance{}, groups: map[string]*syncGroup{},
 	}
 	if s.vip == nil {
 		s.own = vip.New(vip.Options{Logger: o.Logger.Named("vip"), Journal: o.Journal})

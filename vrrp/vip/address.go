@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -80,7 +81,14 @@ func (m *Manager) follow(g Group, unshut error) {
 		errs = append(errs, unshut)
 	}
 	if p := (policy{g.Routes, g.Rules}); !p.empty() && m.conn != nil {
-		more := p.install(m.conn)
+		now := p
+		if on, ok := m.installed[g.Instance]; ok && reflect.DeepEqual(on.policy, p) {
+			now = p.tracked() // what says no_track is put on once
+		}
+		more := now.install(m.conn)
+		if len(more) == 0 {
+			m.installed[g.Instance] = installed{p, g.lifetime() < 0}
+		}
 		m.renew(errors.Join(more...))
 		errs = append(errs, more...)
 	}
@@ -155,6 +163,7 @@ func (m *Manager) off(g Group) ([]netip.Prefix, error) {
 	m.announcer.cancel(g.Instance)
 	delete(m.extended, g.Instance)
 	delete(m.faults, g.Instance)
+	delete(m.installed, g.Instance)
 	places := g.places()
 	before := len(m.held)
 	for _, p := range places {

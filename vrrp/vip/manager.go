@@ -48,12 +48,16 @@ type Manager struct {
 	held      map[place]string
 	extended  map[string]extension
 	faults    map[string][]error // of routes, rules and filters, by instance
+	installed map[string]installed
+	mendFault string
 	fw        *firewall
 	setup     Setup
 	settings  []changed // of the kernel, by us
 	recovered bool      // Prepare looked for what a former life left
 	announcer *announcer
 	damper    damper
+
+	missing chan struct{} // a static address may be
 
 	heldChanged func() // m.held is another; nil: nobody asks
 }
@@ -82,6 +86,8 @@ func New(o Options) *Manager {
 		held:      map[place]string{},
 		extended:  map[string]extension{},
 		faults:    map[string][]error{},
+		installed: map[string]installed{},
+		missing:   make(chan struct{}, 1),
 		fw:        newFirewall(""),
 		announcer: newAnnouncer(o.Logger),
 	}
@@ -159,6 +165,7 @@ func (m *Manager) Extend(g Group, until boottime.Time) error {
 	defer m.mu.Unlock()
 	last, ok := m.extended[g.Instance]
 	if ok && last.count == len(g.Addresses) && !g.due(last.at, boottime.Now()) {
+		m.announcer.hold(g.Instance, until)
 		return nil
 	}
 	return m.put(g, until)

@@ -256,6 +256,11 @@ func TestExtendIsThrottled(t *testing.T) {
 	g.Addresses = append(g.Addresses, vrrp.Address{Prefix: prefix("10.0.0.101/32")})
 	m.do(func() error { return m.Extend(g, 0) })
 	m.expect(true, "10.0.0.101/32") // another set of addresses is never throttled
+	soon := boottime.Now().Add(time.Minute)
+	m.do(func() error { return m.Extend(g, soon) })
+	if m.announcer.expired(g.Instance, soon.Add(-time.Second)) || !m.announcer.expired(g.Instance, soon) {
+		t.Error("what the kernel need not be told did not reach the announcements")
+	}
 }
 
 func TestRemoveLeftovers(t *testing.T) {

@@ -54,7 +54,8 @@ func (p policy) empty() bool { return len(p.routes) == 0 && len(p.rules) == 0 }
 
 // install adds routes, then rules. What is there already is no error. One failure keeps nothing else from going on.
 func (p policy) install(c *conn) []error {
-	return p.change(c, "add", p.routes, p.rules, c.newRoute, c.newRule, unix.EEXIST)
+	_, errs := p.change(c, "add", p.routes, p.rules, c.newRoute, c.newRule, unix.EEXIST)
+	return errs
 }
 
 // uninstall removes rules, then routes, each list from its end. What is not there is no error.
@@ -62,15 +63,16 @@ func (p policy) uninstall(c *conn) []error {
 	routes, rules := slices.Clone(p.routes), slices.Clone(p.rules)
 	slices.Reverse(routes)
 	slices.Reverse(rules)
-	errs := policy{rules: rules}.change(c, "remove", nil, rules, nil, c.delRule, unix.ENOENT)
-	return append(errs, policy{routes: routes}.change(c, "remove", routes, nil, c.delRoute, nil, unix.ESRCH)...)
+	_, errs := policy{rules: rules}.change(c, "remove", nil, rules, nil, c.delRule, unix.ENOENT)
+	_, more := policy{routes: routes}.change(c, "remove", routes, nil, c.delRoute, nil, unix.ESRCH)
+	return append(errs, more...)
 }
 
+// change tells what it changed, and what it could not.
 func (p policy) change(c *conn, op string, routes []vrrp.Route, rules []vrrp.Rule, route func(vrrp.Route) error,
 	rule func(vrrp.Rule) error, fine unix.Errno,
-) []error {
+) (done []string, errs []error) {
 	c.reset()
-	var errs []error
 	var asked []string
 	for _, r := range routes {
 		if err := route(r); err != nil {
@@ -88,14 +90,17 @@ func (p policy) change(c *conn, op string, routes []vrrp.Route, rules []vrrp.Rul
 	}
 	results, err := c.flush()
 	if err != nil {
-		return append(errs, fmt.Errorf("%s routes: %w: %w", op, errSocket, err))
+		return nil, append(errs, fmt.Errorf("%s routes: %w: %w", op, errSocket, err))
 	}
 	for i, what := range asked {
-		if err := results[i]; err != nil && !errors.Is(err, fine) && !(op == "remove" && errors.Is(err, unix.ENODEV)) {
+		switch err := results[i]; {
+		case err == nil:
+			done = append(done, what)
+		case !errors.Is(err, fine) && !(op == "remove" && errors.Is(err, unix.ENODEV)):
 			errs = append(errs, &PolicyError{op, what, err})
 		}
 	}
-	return errs
+	return done, errs
 }
 
 // newRoute appends a request that puts the route before any other of the same destination, which counts again when ours

@@ -74,11 +74,13 @@ func (m *Manager) Run(ctx context.Context) error {
 	life, end := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() { m.announcer.run(life) })
+	helpers.Go(func() { m.mends(life) })
 	defer func() { end(); helpers.Wait() }()
 	emit := func(e Event) bool {
 		if e.Kind == AddressAdded || e.Kind == AddressGone {
 			e.Instance = m.holder(place{e.Dev, e.Prefix})
 		}
+		m.notice(e)
 		select {
 		case m.events <- e:
 			return true

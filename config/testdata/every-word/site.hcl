@@ -19,7 +19,6 @@ global_defs {
   vrrp_notify_priority_changes     = true
   log_unknown_vrids                = true
   default_interface                = "eth0"
-  disable_local_igmp               = true
   vmac_prefix                      = "vm"
   vmac_addr_prefix                 = "va"
   nftables                         = "filter"
