@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/reeve-lb/reeve/check"
 	"github.com/reeve-lb/reeve/check/probe"
@@ -14,6 +15,7 @@ import (
 	"github.com/reeve-lb/reeve/cluster/tables"
 	"github.com/reeve-lb/reeve/config"
 	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/stats"
 	"github.com/reeve-lb/reeve/vrrp"
 )
@@ -58,6 +60,7 @@ func (a *Agent) apply(w wanted) {
 	if !a.set.Witness {
 		a.sticky.configure(node.Proxy)
 		ps = append(ps, a.engine.Apply(node.Proxy)...)
+		a.fillTables(node.Proxy, w.version)
 		a.probes.Apply(joinChecks(node))
 		ps = append(ps, a.applyVRRP(node.VRRP)...)
 	}
@@ -76,6 +79,27 @@ func (a *Agent) apply(w wanted) {
 		return
 	}
 	a.log.Info("configuration of the node's own files runs", "frontends", len(node.Proxy.Frontends), "instances", len(node.VRRP.Instances))
+}
+
+// fillBudget is how long the entries of new tables may hold up the rest of a configuration.
+const fillBudget = time.Second
+
+// fillTables gives tables that are new to the engine what the cluster holds for them. After a start the entries may have
+// been told before there was a table to put them in; without them a node that is promoted would send clients to other
+// servers than the ones they had. So they are there before the speaker hears of the addresses.
+func (a *Agent) fillTables(c proxy.Config, version uint64) {
+	if !a.sticky.grown(c) {
+		return
+	}
+	budget := fillBudget
+	if version == 0 { // a cluster that is not up yet tells when it is
+		budget = 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), budget)
+	defer cancel()
+	if err := a.cluster.TellBindings(ctx); err != nil && version > 0 {
+		a.log.Warn("sticky entries of new tables come late", "error", err)
+	}
 }
 
 // applyVRRP sees to it that nothing goes on this machine that nobody would take off: the guard runs and the list for

@@ -19,6 +19,7 @@ type offers interface {
 type sticky struct {
 	to    offers
 	sizes atomic.Pointer[map[string]int] // by table
+	known map[string]bool                // tables that the engine has had; grown's own
 }
 
 func newSticky(to offers) *sticky {
@@ -36,6 +37,20 @@ func (s *sticky) configure(c proxy.Config) {
 		}
 	}
 	s.sizes.Store(&sizes)
+}
+
+// grown reports whether a configuration that runs has tables that the one before had not. One goroutine calls it, with each
+// configuration in turn.
+func (s *sticky) grown(c proxy.Config) bool {
+	now, more := map[string]bool{}, false
+	for _, b := range c.Backends {
+		if b.StickTable != nil {
+			now[b.Name] = true
+			more = more || !s.known[b.Name]
+		}
+	}
+	s.known = now
+	return more
 }
 
 // longest is what stick tables say for "never expires" cut to what the wire carries; zero means never there.

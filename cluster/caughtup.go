@@ -44,6 +44,13 @@ func (c *Cluster) CaughtUp(ctx context.Context) error {
 	return c.teller.barrier(ctx)
 }
 
+// TellBindings tells the App every sticky entry once more, after a Reset, and returns when it was told: for an App that could
+// not take what it was told before. It fails when ctx ends first, or the cluster does not run; then it is told later.
+func (c *Cluster) TellBindings(ctx context.Context) error {
+	c.teller.again()
+	return c.teller.barrier(ctx)
+}
+
 // commandIndex is the log index of the newest command that the state holds. Raft's applied index runs ahead of it: it
 // counts what was handed over to be applied.
 func (c *Cluster) commandIndex() (i uint64) {

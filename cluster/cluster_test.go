@@ -217,6 +217,27 @@ func TestFollowersHaveAnEntryAtOnce(t *testing.T) {
 	}
 }
 
+// TestEntriesAreToldAgain: a program that had no table for what it was told gets all of it once more, after a Reset.
+func TestEntriesAreToldAgain(t *testing.T) {
+	n := testCluster(t, 1)[0]
+	leaderOf(t, n)
+	k := tables.Key{Table: "web", Key: "10.0.0.1"}
+	n.Tables().Offer([]tables.Binding{{Key: k, Server: "s", Expire: time.Hour}})
+	n.app.until(t, "the entry", func() bool { return n.app.entries[k] == "s" })
+	n.app.mu.Lock()
+	n.app.entries = map[tables.Key]string{} // it could not take it
+	resets := n.app.resets
+	n.app.mu.Unlock()
+	if err := n.TellBindings(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.app.mu.Lock()
+	defer n.app.mu.Unlock()
+	if n.app.entries[k] != "s" || n.app.resets != resets+1 {
+		t.Errorf("told %v after %d resets, want the entry after %d", n.app.entries, n.app.resets, resets+1)
+	}
+}
+
 func TestLeaderThatStopsHandsOver(t *testing.T) {
 	nodes := testCluster(t, 3)
 	leader := leaderOf(t, nodes...)

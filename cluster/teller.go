@@ -61,11 +61,16 @@ func (t *teller) applied(_ uint64, r fsm.Result) {
 
 // restored is called when the whole state was replaced.
 func (t *teller) restored() {
+	t.again()
+	wake(t.wakeConfig)
+}
+
+// again has the whole contents of the tables told.
+func (t *teller) again() {
 	t.mu.Lock()
 	t.changes, t.reset = nil, true
 	t.mu.Unlock()
 	wake(t.wakeTables)
-	wake(t.wakeConfig)
 }
 
 // bindings tells of sticky entries until ctx ends.
