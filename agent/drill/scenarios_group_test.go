@@ -73,9 +73,10 @@ func TestScenario15SyncGroup(t *testing.T) {
 		within(t, "the address of the other link", cut, s.went(vipAddr, "a", cut), contended(100*time.Millisecond))
 		a.said(cut, "(VI_1) Entering FAULT STATE")
 		a.said(cut, "VRRP_Group(VG_1) Syncing instances to FAULT state")
-		heard := s.wire.all(time.Time{}, func(f frame) bool { return of("a", 52)(f) && f.at.Before(cut) })
+		taken := s.spoke("b", 52, cut)
+		heard := s.wire.all(time.Time{}, func(f frame) bool { return of("a", 52)(f) && f.kind == kindAdvert && f.at.Before(taken) })
 		last := heard[len(heard)-1].at
-		took(t, "take-over on the failed side", last, s.spoke("b", 52, cut), masterDown(50))
+		took(t, "take-over on the failed side", last, taken, masterDown(50))
 		took(t, "take-over on the other side", last, s.spoke("b", 51, cut), masterDown(50))
 		s.owned("b")
 		s.ownedAddr(otherVIP, "b")
