@@ -84,7 +84,7 @@ func TestAnnounceReachesTheSegment(t *testing.T) {
 		seen := map[string]int{}
 		for range 10 {
 			buf := make([]byte, 128)
-			k, _, err := unix.Recvfrom(fd, buf, 0)
+			k, _, err := recvfrom(fd, buf, 0)
 			if err != nil {
 				t.Fatalf("round %d: after %v: %v", round, seen, err)
 			}
@@ -109,7 +109,7 @@ func TestRouterFlag(t *testing.T) {
 		n.Must(a.host.Sysctl("net.ipv6.conf.eth0.forwarding", strconv.Itoa(value)))
 		a.do(func() error { return a.Announce(g, 1) })
 		for buf := make([]byte, 128); ; {
-			k, _, err := unix.Recvfrom(fd, buf, 0)
+			k, _, err := recvfrom(fd, buf, 0)
 			if err != nil {
 				t.Fatalf("forwarding %d: no advertisement: %v", value, err)
 			}

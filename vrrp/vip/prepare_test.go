@@ -350,12 +350,12 @@ func TestExtra(t *testing.T) {
 	within(t, 2*time.Second, "carrier", func() bool { return m.link("vrrp.51").Carrier })
 	m.do(func() error { return m.AnnounceOn(p.Group, p.Extra) })
 	var b [128]byte
-	if k, _, err := unix.Recvfrom(fd, b[:], 0); err != nil || string(b[6:12]) != "\x00\x00\x5e\x00\x01\x33" || b[31] != 100 {
+	if k, _, err := recvfrom(fd, b[:], 0); err != nil || string(b[6:12]) != "\x00\x00\x5e\x00\x01\x33" || b[31] != 100 {
 		t.Errorf("received %x (%v)", b[:k], err)
 	}
 	tv := unix.Timeval{Usec: 50000}
 	n.Must(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
-	if k, _, err := unix.Recvfrom(fd, b[:], 0); err == nil {
+	if k, _, err := recvfrom(fd, b[:], 0); err == nil {
 		t.Errorf("received %x too", b[:k])
 	}
 }

@@ -231,7 +231,7 @@ func TestFilterWakesNobody(t *testing.T) {
 		within(t, 2*time.Second, "a frame that concerns us", func() bool {
 			var b [256]byte
 			for {
-				if _, _, err := unix.Recvfrom(fd, b[:], unix.MSG_DONTWAIT); err != nil {
+				if _, _, err := recvfrom(fd, b[:], unix.MSG_DONTWAIT); err != nil {
 					return got > 0
 				}
 				got++
@@ -286,7 +286,7 @@ func TestPacedAnnouncements(t *testing.T) {
 	}
 	buf := make([]byte, 128)
 	for got := 0; got < 20 && ctx.Err() == nil; got++ {
-		if _, _, err := unix.Recvfrom(fd, buf, 0); err != nil {
+		if _, _, err := recvfrom(fd, buf, 0); err != nil {
 			t.Fatalf("after %d: %v", got, err)
 		}
 	}
@@ -296,24 +296,24 @@ func TestPacedAnnouncements(t *testing.T) {
 	a.do(func() error { return a.Announce(g, 1000) })
 	a.do(func() error { return a.Remove(g) })
 	for {
-		if _, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT); err != nil {
+		if _, _, err := recvfrom(fd, buf, unix.MSG_DONTWAIT); err != nil {
 			break
 		}
 	}
 	tv := unix.Timeval{Usec: 100000}
 	n.Must(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
-	if _, _, err := unix.Recvfrom(fd, buf, 0); err == nil {
+	if _, _, err := recvfrom(fd, buf, 0); err == nil {
 		t.Error("an address that is off was announced")
 	}
 	a.do(func() error { return a.Add(g, boottime.Now().Add(30*time.Millisecond)) })
 	a.do(func() error { return a.Announce(g, 1000) })
 	time.Sleep(60 * time.Millisecond)
 	for {
-		if _, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT); err != nil {
+		if _, _, err := recvfrom(fd, buf, unix.MSG_DONTWAIT); err != nil {
 			break
 		}
 	}
-	if _, _, err := unix.Recvfrom(fd, buf, 0); err == nil {
+	if _, _, err := recvfrom(fd, buf, 0); err == nil {
 		t.Error("announced after the lease ran out")
 	}
 }

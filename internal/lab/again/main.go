@@ -1,5 +1,6 @@
 // Command again runs `go test` with the arguments given, and once more, alone, each test that failed while the host of this
-// virtual machine took a good part of its processors: what measures times can't be right then. It says what it repeats, and
+// virtual machine took a good part of its processors: what measures times can't be right then. With -shared first it also
+// repeats once what failed beside other tests of its package, many of which run side by side. It says what it repeats, and
 // why; a test that fails on processors that it had to itself has failed.
 //
 //	go run ./internal/lab/again -count=1 -timeout 20m ./vrrp/interop
@@ -63,6 +64,10 @@ func goTest(ctx context.Context, args []string, each func(io.Reader) error) erro
 
 // run reports whether every test was good, at once or again.
 func run(ctx context.Context, w io.Writer, test tester, args []string) (bool, error) {
+	shared := len(args) > 0 && args[0] == "-shared"
+	if shared {
+		args = args[1:]
+	}
 	first := newRecord(w)
 	if err := test(ctx, args, first.read); err != nil || ctx.Err() != nil {
 		return false, errors.Join(err, ctx.Err())
@@ -70,6 +75,9 @@ func run(ctx context.Context, w io.Writer, test tester, args []string) (bool, er
 	flags := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.HasPrefix(a, "./") || a == "." })
 	good := len(first.broken) == 0
 	for _, f := range first.failed {
+		if shared && f.stolen <= stolen.Max {
+			f.stolen, f.beside = stolen.Max+1, true
+		}
 		ok, err := repeat(ctx, w, test, flags, f)
 		if err != nil {
 			return false, err
@@ -89,7 +97,11 @@ func repeat(ctx context.Context, w io.Writer, test tester, flags []string, f fai
 			fmt.Fprintf(w, "again: %s %s FAILED, %.0f %% of the processors' time was taken by the host\n", f.pkg, f.test, f.stolen)
 			return false, nil
 		}
-		fmt.Fprintf(w, "again: %s %s: %.0f %% of the processors' time was taken by the host, once more\n", f.pkg, f.test, f.stolen)
+		why := fmt.Sprintf("%.0f %% of the processors' time was taken by the host", f.stolen)
+		if f.beside {
+			why = "others ran beside it"
+		}
+		fmt.Fprintf(w, "again: %s %s: %s, once more\n", f.pkg, f.test, why)
 		r := newRecord(w)
 		err := test(ctx, append(slices.Clone(flags), "-run", "^"+f.test+"$", f.pkg), r.read)
 		if err != nil || ctx.Err() != nil {
@@ -109,6 +121,7 @@ func repeat(ctx context.Context, w io.Writer, test tester, flags []string, f fai
 type failure struct {
 	pkg, test string
 	stolen    float64
+	beside    bool // it was not alone
 }
 
 // record is what one run of `go test` came to.
@@ -191,7 +204,7 @@ func (r *record) fail(e event, key string) error {
 	if err != nil {
 		return err
 	}
-	r.failed = append(r.failed, failure{e.Package, e.Test, now.Since(r.began[key])})
+	r.failed = append(r.failed, failure{pkg: e.Package, test: e.Test, stolen: now.Since(r.began[key])})
 	fmt.Fprint(r.w, strings.Join(r.output[key], ""))
 	delete(r.output, key)
 	return nil

@@ -50,14 +50,17 @@ func TestRepeats(t *testing.T) {
 		name  string
 		taken []float64 // at each failure
 		fails int       // how often it fails
+		flag  string
 		good  bool
 		runs  int
 	}{
-		{"good", nil, 0, true, 0},
-		{"bad on a calm machine", []float64{0}, 1, false, 0},
-		{"good the second time", []float64{50}, 1, true, 1},
-		{"bad once the machine is calm", []float64{50, 2}, 2, false, 1},
-		{"never good", []float64{50, 50, 50, 50, 50}, 9, false, 3},
+		{"good", nil, 0, "", true, 0},
+		{"bad on a calm machine", []float64{0}, 1, "", false, 0},
+		{"good the second time", []float64{50}, 1, "", true, 1},
+		{"bad once the machine is calm", []float64{50, 2}, 2, "", false, 1},
+		{"never good", []float64{50, 50, 50, 50, 50}, 9, "", false, 3},
+		{"good alone", []float64{0}, 1, "-shared", true, 1},
+		{"bad alone", []float64{0, 0}, 2, "-shared", false, 1},
 	} {
 		var asked []string
 		n := 0
@@ -87,7 +90,7 @@ func TestRepeats(t *testing.T) {
 				return p, nil
 			}
 			var err error
-			if good, err = run(t.Context(), io.Discard, fake, []string{"-count=1", "./p"}); err != nil {
+			if good, err = run(t.Context(), io.Discard, fake, append(strings.Fields(tc.flag), "-count=1", "./p")); err != nil {
 				t.Fatal(err)
 			}
 			runs = len(asked)
