@@ -76,8 +76,14 @@ func truth(t *testing.T, h *lab.Host) []string {
 // settled waits until the kernel has given each of so many interfaces its link-local address.
 func settled(t *testing.T, h *lab.Host, interfaces int) {
 	t.Helper()
-	within(t, 10*time.Second, "link-local addresses", func() bool {
-		text := output(t, h, "ip", "-6", "addr", "show", "scope", "link")
+	text := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s has\n%s", h.Name(), text)
+		}
+	}()
+	within(t, 30*time.Second, "link-local addresses", func() bool {
+		text = output(t, h, "ip", "-6", "addr", "show", "scope", "link")
 		return strings.Count(text, "fe80") == interfaces && !strings.Contains(text, "tentative")
 	})
 }
