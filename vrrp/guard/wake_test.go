@@ -236,6 +236,7 @@ func spawn(t *testing.T) (*Client, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
+	said := filepath.Join(t.TempDir(), "said") // goes after the guard, which writes there to its end
 	c, err := Start(ctx, Options{Args: []string{guardWord}})
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +246,6 @@ func spawn(t *testing.T) (*Client, string) {
 		c.Close()
 		within(t, 10*time.Second, "the guard ends", func() bool { return !alive(pid) })
 	})
-	said := filepath.Join(t.TempDir(), "said")
 	if err := c.Say([]byte(said)); err != nil {
 		t.Fatal(err)
 	}
