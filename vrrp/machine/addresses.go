@@ -55,8 +55,8 @@ func (s *step) addressesOn() {
 func (s *step) addressesFailed(f AddressesFailed) {
 	switch {
 	case s.state != Master:
-	case f.Expired:
-		s.demote(Backup, "the right to the addresses ran out before they were on")
+	case f.Expired: // what they were asked with; the right itself was renewed while they waited, else we were no MASTER
+		s.do(AddAddresses{s.until, s.lifetime()})
 	default:
 		s.addFault = "addresses could not be added: " + f.Cause
 		s.handOver(Fault, s.addFault)

@@ -142,6 +142,9 @@ func (m Machine) Candidacy() vrrp.Candidacy { return m.stood }
 // Done reports whether the machine has stopped and its addresses are off.
 func (m Machine) Done() bool { return m.stopped && !m.removing }
 
+// Removing reports whether the addresses are not off yet that were to be taken off.
+func (m Machine) Removing() bool { return m.removing }
+
 // AddressesOn reports whether all addresses are on and were announced.
 func (m Machine) AddressesOn() bool { return m.announced }
 

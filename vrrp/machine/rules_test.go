@@ -3,6 +3,7 @@ package machine
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -411,7 +412,11 @@ func TestNotPutOnTooLate(t *testing.T) {
 			m, _ = m.Step(AddressesOn{}, now)
 		}
 	}
-	if m, _ = m.Step(AddressesFailed{Expired: true}, now); m.State() != Backup {
+	again, actions := m.Step(AddressesFailed{Expired: true}, now)
+	if again.State() != Master || !slices.Contains(actions, Action(AddAddresses{now.Add(3 * time.Second), again.lifetime()})) {
+		t.Errorf("too late with the right of then, which was renewed since: %v, %v", again.State(), actions)
+	}
+	if m, _ = m.Step(AddressesFailed{Expired: true}, now.Add(3*time.Second)); m.State() != Backup {
 		t.Errorf("too late to put them on, and %v", m.State())
 	}
 }

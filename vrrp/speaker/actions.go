@@ -17,7 +17,7 @@ import (
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
-// take does one action. What an action leads to is queued in i.events.
+// take does one action.
 func (i *instance) take(a machine.Action) {
 	switch a := a.(type) {
 	case machine.SendAdvert:
@@ -147,12 +147,30 @@ func (i *instance) group(lifetime time.Duration) vip.Group {
 	return g
 }
 
+// ask has hands change the addresses. Only the answer to what was asked last counts: all before is done over by that.
+func (i *instance) ask(do func() error, answer func(error)) {
+	i.asks++
+	n := i.asks
+	i.hands.queue(once, func() {
+		err := do()
+		i.post(func() {
+			if n == i.asks {
+				answer(err)
+			}
+		})
+	})
+}
+
 func (i *instance) add(a machine.AddAddresses) {
-	err := i.sp.vip.Add(i.group(a.Lifetime), a.Deadline)
+	g := i.group(a.Lifetime)
+	i.ask(func() error { return i.sp.vip.Add(g, a.Deadline) }, i.added)
+}
+
+func (i *instance) added(err error) {
 	i.refused = nil
 	if err == nil {
 		i.log.Debug("(" + i.name + ") setting VIPs.")
-		i.events = append(i.events, machine.AddressesOn{})
+		i.feed(machine.AddressesOn{})
 		return
 	}
 	if i.limit.allow("add", i.source, boottime.Now()) {
@@ -161,10 +179,10 @@ func (i *instance) add(a machine.AddAddresses) {
 	if i.m.Plain() && i.some(err) {
 		// Another router could not do more for the rest than this one: where the cluster does not know better, keepalived's way.
 		i.refused = err
-		i.events = append(i.events, machine.AddressesOn{})
+		i.feed(machine.AddressesOn{})
 		return
 	}
-	i.events = append(i.events, machine.AddressesFailed{Expired: errors.Is(err, vip.ErrExpired), Cause: err.Error()})
+	i.feed(machine.AddressesFailed{Expired: errors.Is(err, vip.ErrExpired), Cause: err.Error()})
 }
 
 // some reports whether an error of adding is about less than all of the addresses.
@@ -192,36 +210,56 @@ func refusals(err error) (n int) {
 	return n
 }
 
-// remove takes the addresses off; only then the guard may forget them.
+// remove takes the addresses off.
 func (i *instance) remove() {
 	i.extraAt = 0
 	i.log.Debug("(" + i.name + ") removing VIPs.")
-	if err := i.sp.vip.Remove(i.set.group); err != nil {
+	g := i.set.group
+	i.ask(func() error { return i.sp.vip.Remove(g) }, i.removed)
+}
+
+// removed: only now the guard may forget the addresses.
+func (i *instance) removed(err error) {
+	if err != nil {
 		if i.limit.allow("remove", i.source, boottime.Now()) {
 			i.log.Error("("+i.name+") addresses could not be removed, trying again", "error", err)
 		}
-		i.events = append(i.events, machine.RemoveFailed{Cause: err.Error()})
+		i.feed(machine.RemoveFailed{Cause: err.Error()})
 		return
 	}
 	if i.sp.o.Guard != nil && i.petted == i.name {
 		i.sp.o.Guard.Drop(i.name)
 	}
 	i.petted = "" // a group's is dropped when all its members' addresses are off
-	i.events = append(i.events, machine.AddressesOff{})
+	i.feed(machine.AddressesOff{})
 }
 
 func (i *instance) extend(a machine.ExtendAddresses) {
-	err := i.sp.vip.Extend(i.group(a.Lifetime), a.Expiry)
-	if err != nil && !errors.Is(err, vip.ErrExpired) && i.limit.allow("extend", i.source, boottime.Now()) {
-		i.log.Warn("("+i.name+") lifetime of addresses not extended", "error", err)
-	}
+	g := i.group(a.Lifetime)
+	i.hands.queue(extend, func() {
+		if err := i.sp.vip.Extend(g, a.Expiry); err != nil && !errors.Is(err, vip.ErrExpired) {
+			i.complain("extend", "lifetime of addresses not extended", err)
+		}
+	})
+}
+
+// complain warns of what hands could not do.
+func (i *instance) complain(about, what string, err error) {
+	i.post(func() {
+		if i.limit.allow(about, i.source, boottime.Now()) {
+			i.log.Warn("("+i.name+") "+what, "error", err)
+		}
+	})
 }
 
 // announce sends a burst, which the addresses' room paces.
 func (i *instance) announce(burst int) {
-	if err := i.sp.vip.Announce(i.set.group, burst); err != nil && i.limit.allow("announce", i.source, boottime.Now()) {
-		i.log.Warn("("+i.name+") gratuitous ARP not sent", "error", err)
-	}
+	g := i.set.group
+	i.hands.queue(announce, func() {
+		if err := i.sp.vip.Announce(g, burst); err != nil {
+			i.complain("announce", "gratuitous ARP not sent", err)
+		}
+	})
 	if i.extraAt.IsZero() && i.extraEvery() > 0 {
 		i.extraAt = boottime.Now().Add(i.extraEvery())
 	}
@@ -257,9 +295,12 @@ func (i *instance) announceExtra() {
 	if len(devs) == 0 {
 		return
 	}
-	if err := i.sp.vip.AnnounceOn(i.set.group, devs); err != nil && i.limit.allow("announce", i.source, boottime.Now()) {
-		i.log.Warn("("+i.name+") gratuitous ARP not sent", "error", err)
-	}
+	g := i.set.group
+	i.hands.queue(once, func() {
+		if err := i.sp.vip.AnnounceOn(g, devs); err != nil {
+			i.complain("announce", "gratuitous ARP not sent", err)
+		}
+	})
 }
 
 // event is a notification of this instance as it is now.
@@ -296,12 +337,12 @@ func (i *instance) notify(a machine.Notify) {
 	})
 }
 
+// ifindex is that of the interface; 0: there is none.
 func (i *instance) ifindex() int {
-	link, err := i.sp.vip.Link(i.set.in.Interface)
-	if err != nil {
+	if i.view == nil {
 		return 0
 	}
-	return link.Index
+	return i.view.index
 }
 
 // reason is why it became MASTER, in RFC 6527's words.

@@ -9,14 +9,36 @@ import (
 	"github.com/reeve-lb/reeve/vrrp/track"
 )
 
+// view is what the machine looked like to an instance.
+type view struct {
+	environment
+	index int              // of its interface; 0: there is none
+	links map[string]error // why a tracked interface can't be used, of all that are tracked
+}
+
 // environment is what an instance's interface offers.
 type environment struct {
 	fault  string // "" when adverts can be sent
 	source netip.Addr
 }
 
-// look reads what the instance's interface is like now. Safe for concurrent use.
-func (s *Speaker) look(set *settings) environment {
+// look reads what matters to an instance now. It may wait for the kernel. Safe for concurrent use.
+func (s *Speaker) look(set *settings) view {
+	v := view{environment: s.environment(set), links: map[string]error{}}
+	if link, err := s.vip.Link(set.in.Interface); err == nil {
+		v.index = link.Index
+	}
+	for _, t := range set.tracked() {
+		link, err := s.vip.Link(t.Name)
+		if err == nil {
+			err = link.Usable()
+		}
+		v.links[t.Name] = err
+	}
+	return v
+}
+
+func (s *Speaker) environment(set *settings) environment {
 	in := set.in
 	for _, dev := range []string{in.Interface, set.plan.Interface} {
 		if dev == "" {
@@ -88,17 +110,11 @@ func (s *Speaker) virtual() map[netip.Addr]bool {
 	return s.wanted.virtual
 }
 
-// trackStates is what trackers are looked up in: the tracker, and the links that the speaker knows.
+// trackStates is what trackers are looked up in: the tracker, and the links as they were seen last.
 type trackStates struct {
 	*track.Tracker
-	sp *Speaker
+	links map[string]error
 }
 
 // Interface is nil if a tracked interface is up.
-func (t trackStates) Interface(dev string) error {
-	link, err := t.sp.vip.Link(dev)
-	if err != nil {
-		return err
-	}
-	return link.Usable()
-}
+func (t trackStates) Interface(dev string) error { return t.links[dev] }

@@ -29,9 +29,12 @@ type instance struct {
 	log      hclog.Logger
 	port     *port
 	packets  *netio.Queue
+	hands    *hands
 	work     chan func()        // to be done on run's goroutine, mu held
 	dirty    chan struct{}      // surroundings changed
+	scored   chan struct{}      // what a tracker says changed
 	asked    *settings          // the latest, the supervisor's own
+	deaf     chan struct{}      // closed when nothing of work is done any more
 	gone     chan struct{}      // closed when run ended
 	force    context.CancelFunc // ends run whatever is on
 	counters packet.Counters
@@ -41,12 +44,15 @@ type instance struct {
 	held    []vip.On
 	petted  string // the name by which the guard knows of the addresses; "": it does not
 	told    string // the state of the last notification
+	ended   bool   // told to stop
 	leaving bool   // no longer configured here
 	refused error  // addresses that the kernel does not take, though others are on
 	m       machine.Machine
 	started bool
 	timers  [machine.Timers]boottime.Time
-	events  []machine.Event // that actions gave rise to
+	asks    uint64   // changes of the addresses that hands were asked for
+	whenOff []func() // to be done when no address is left to remove
+	view    *view    // nil: not looked yet
 	source  netip.Addr
 	fault   string
 	rating  track.Rating
@@ -67,8 +73,11 @@ func newInstance(sp *Speaker, s *settings, p *port) *instance {
 	i := &instance{
 		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.group.On(),
 		packets: netio.NewQueue(packetBound),
+		hands:   newHands(),
 		work:    make(chan func(), workBound),
 		dirty:   make(chan struct{}, 1),
+		scored:  make(chan struct{}, 1),
+		deaf:    make(chan struct{}),
 		gone:    make(chan struct{}),
 		m:       machine.New(s.machine),
 		into:    packet.Advert{Addresses: make([]netip.Addr, 0, packet.MaxAddresses)},
@@ -79,12 +88,13 @@ func newInstance(sp *Speaker, s *settings, p *port) *instance {
 	return i
 }
 
-// post has f done on the instance's goroutine; false if the instance has ended.
+// post has f done on the instance's goroutine; false if the instance has ended. The instance's goroutine itself never waits
+// for who calls it.
 func (i *instance) post(f func()) bool {
 	select {
 	case i.work <- f:
 		return true
-	case <-i.gone:
+	case <-i.deaf:
 		return false
 	}
 }
@@ -93,12 +103,10 @@ func (i *instance) post(f func()) bool {
 func (i *instance) feedLater(ev machine.Event) bool { return i.post(func() { i.feed(ev) }) }
 
 // touch says that the surroundings may be others.
-func (i *instance) touch() {
-	select {
-	case i.dirty <- struct{}{}:
-	default:
-	}
-}
+func (i *instance) touch() { poke(i.dirty) }
+
+// rescore says that a tracker has another result.
+func (i *instance) rescore() { poke(i.scored) }
 
 // receive queues a copy of a datagram, or drops it when the instance is too busy. It allocates nothing.
 func (i *instance) receive(d packet.Datagram) {
@@ -122,6 +130,11 @@ func (i *instance) judgeAll() {
 // run drives the machine until it is done, or ctx forces the end.
 func (i *instance) run(ctx context.Context) {
 	defer close(i.gone)
+	var working sync.WaitGroup
+	working.Go(i.hands.work)
+	defer working.Wait()
+	defer i.hands.end()
+	defer close(i.deaf)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -139,6 +152,8 @@ func (i *instance) run(ctx context.Context) {
 			i.locked(f)
 		case <-i.dirty:
 			i.locked(i.refresh)
+		case <-i.scored:
+			i.locked(i.rate)
 		case <-timer.C:
 		}
 	}
@@ -179,24 +194,20 @@ func (i *instance) due() (next time.Duration, done bool) {
 	return next, i.m.Done()
 }
 
-// feed steps the machine, takes the actions, and goes on with the events they gave rise to.
-func (i *instance) feed(ev machine.Event) {
-	i.events = append(i.events, ev)
-	i.settle()
-}
+// feed steps the machine and takes the actions.
+func (i *instance) feed(ev machine.Event) { i.stepped(i.m.Step(ev, boottime.Now())) }
 
-// settle works off the events that actions gave rise to.
-func (i *instance) settle() {
-	for len(i.events) > 0 {
-		ev := i.events[0]
-		i.events = i.events[1:]
-		m, actions := i.m.Step(ev, boottime.Now())
-		i.m = m
-		for _, a := range actions {
-			i.take(a)
-		}
+func (i *instance) stepped(m machine.Machine, actions []machine.Action) {
+	i.m = m
+	for _, a := range actions {
+		i.take(a)
 	}
-	i.events = nil
+	if len(i.whenOff) > 0 && !i.m.Removing() {
+		for _, f := range i.whenOff {
+			f()
+		}
+		i.whenOff = nil
+	}
 }
 
 // judge looks at one datagram, which came so many times.
@@ -220,12 +231,7 @@ func (i *instance) judge(d packet.Datagram, times int) {
 		i.history.zeroHeard += uint64(times)
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
-	m, actions := i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now())
-	i.m = m
-	for _, a := range actions {
-		i.take(a)
-	}
-	i.settle()
+	i.stepped(i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now()))
 }
 
 // alarm names a mismatch, once for a peer and cause.
@@ -249,17 +255,40 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 	}
 }
 
-// refresh looks at links, addresses and trackers, and tells the machine what changed.
+// refresh has links and addresses looked at.
 func (i *instance) refresh() {
-	env := i.sp.look(i.set)
-	i.rating = track.Rate(i.set.in, i.set.sync, i.set.known, trackStates{i.sp.tracker, i.sp})
-	fault := env.fault
+	set := i.set
+	i.hands.queue(look, func() {
+		v := i.sp.look(set)
+		i.post(func() {
+			if i.set != set {
+				i.touch() // what these settings look at was not seen
+				return
+			}
+			i.saw(v)
+		})
+	})
+}
+
+// saw takes over what the surroundings are like.
+func (i *instance) saw(v view) {
+	i.view = &v
+	if v.source != i.source && v.source.IsValid() {
+		i.source = v.source
+		i.feed(machine.Source{Addr: v.source})
+	}
+	i.rate()
+}
+
+// rate tells the machine what links and trackers come to.
+func (i *instance) rate() {
+	if i.view == nil {
+		return
+	}
+	i.rating = track.Rate(i.set.in, i.set.sync, i.set.known, trackStates{i.sp.tracker, i.view.links})
+	fault := i.view.fault
 	if fault == "" {
 		fault = i.rating.Fault
-	}
-	if env.source != i.source && env.source.IsValid() {
-		i.source = env.source
-		i.feed(machine.Source{Addr: env.source})
 	}
 	i.feed(machine.Priority{Effective: i.rating.Priority})
 	if fault != i.fault {
@@ -272,9 +301,20 @@ func (i *instance) refresh() {
 	}
 }
 
-// configure changes settings in place. A MASTER says as keepalived does what it said before, once more, so that backups wait
-// from now, and then what it says from now on.
+// configure changes settings in place, as soon as it is known how things look to the new ones.
 func (i *instance) configure(s *settings) {
+	i.hands.queue(once, func() {
+		v := i.sp.look(s)
+		i.post(func() { i.reconfigure(s, v) })
+	})
+}
+
+// reconfigure changes settings. A MASTER says as keepalived does what it said before, once more, so that backups wait from
+// now, and then what it says from now on.
+func (i *instance) reconfigure(s *settings, v view) {
+	if i.ended {
+		return
+	}
 	old := i.set
 	changed, differs := !s.same(old), s.differs(old)
 	if differs && i.m.State() == machine.Master {
@@ -282,11 +322,13 @@ func (i *instance) configure(s *settings) {
 	}
 	i.set, i.held = s, s.group.On()
 	if g, ok := s.gone(old); ok && i.m.State() == machine.Master {
-		if err := i.sp.vip.Remove(g); err != nil {
-			i.log.Error("("+i.name+") addresses that are no longer configured could not be removed", "error", err)
-		}
+		i.hands.queue(once, func() {
+			if err := i.sp.vip.Remove(g); err != nil {
+				i.log.Error("("+i.name+") addresses that are no longer configured could not be removed", "error", err)
+			}
+		})
 	}
-	i.refresh() // the priority first: it is in the next advert
+	i.saw(v) // the priority first: it is in the next advert
 	if differs {
 		i.feed(machine.Configure{Config: s.machine, Addresses: changed, Shrunk: s.shrunk(old)})
 	}

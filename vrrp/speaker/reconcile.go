@@ -50,7 +50,7 @@ func (s *Speaker) reconcile() {
 		set := want[name]
 		if i := s.find(name); i != nil {
 			i.asked = set
-			i.post(func() { i.configure(set) })
+			i.configure(set)
 			continue
 		}
 		s.begin(set)

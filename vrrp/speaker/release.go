@@ -77,12 +77,12 @@ func (s *Speaker) release(ctx context.Context, i *instance) error {
 			done <- &InstanceError{i.name, ErrNotMaster}
 			return
 		}
+		i.whenOff = append(i.whenOff, func() { done <- nil })
 		i.feed(machine.Release{})
-		done <- nil
 	}
 	select {
 	case i.work <- release:
-	case <-i.gone:
+	case <-i.deaf:
 		return &InstanceError{i.name, ErrNotRunning}
 	case <-ctx.Done():
 		return &InstanceError{i.name, ctx.Err()}

@@ -163,12 +163,16 @@ func (s *settings) concerns(dev string) bool {
 	if dev == s.in.Interface || dev == s.plan.Interface || dev == s.plan.Source || s.in.Interface == "" {
 		return true
 	}
-	tracked := s.in.TrackInterfaces
-	if s.sync != nil {
-		tracked = slices.Concat(tracked, s.sync.TrackInterfaces)
-	}
-	if slices.ContainsFunc(tracked, func(t vrrp.TrackInterface) bool { return t.Name == dev }) {
+	if slices.ContainsFunc(s.tracked(), func(t vrrp.TrackInterface) bool { return t.Name == dev }) {
 		return true
 	}
 	return slices.ContainsFunc(s.group.Addresses, func(a vrrp.Address) bool { return a.Dev == dev })
+}
+
+// tracked is the interfaces that the instance tracks, itself or by its group.
+func (s *settings) tracked() []vrrp.TrackInterface {
+	if s.sync == nil {
+		return s.in.TrackInterfaces
+	}
+	return slices.Concat(s.in.TrackInterfaces, s.sync.TrackInterfaces)
 }

@@ -166,7 +166,7 @@ func (s *Speaker) supervise(ctx context.Context, failed <-chan error) error {
 		case <-s.wake:
 			s.reconcile()
 		case <-s.tracked:
-			s.each((*instance).touch)
+			s.each((*instance).rescore)
 		case v, ok := <-verdicts:
 			if !ok {
 				verdicts = nil
@@ -294,8 +294,8 @@ func (s *Speaker) end(names []string, how farewell) {
 	for _, name := range names {
 		i := s.find(name)
 		select {
-		case i.work <- func() { i.leaving = how.leaving; i.feed(machine.Stop{Withdraw: how.withdraw}) }:
-		case <-i.gone:
+		case i.work <- func() { i.ended, i.leaving = true, how.leaving; i.feed(machine.Stop{Withdraw: how.withdraw}) }:
+		case <-i.deaf:
 		case <-budget.C:
 			budget.Reset(0)
 		}

@@ -92,6 +92,8 @@ func (m *Manager) follow(g Group, unshut error) {
 		m.renew(errors.Join(more...))
 		errs = append(errs, more...)
 	}
+	m.faulty.Lock()
+	defer m.faulty.Unlock()
 	before := m.faults[g.Instance]
 	if len(errs) == 0 {
 		delete(m.faults, g.Instance)
@@ -162,7 +164,9 @@ func (m *Manager) take(g Group) ([]netip.Prefix, error) {
 func (m *Manager) off(g Group) ([]netip.Prefix, error) {
 	m.announcer.cancel(g.Instance)
 	delete(m.extended, g.Instance)
+	m.faulty.Lock()
 	delete(m.faults, g.Instance)
+	m.faulty.Unlock()
 	delete(m.installed, g.Instance)
 	places := g.places()
 	before := len(m.held)

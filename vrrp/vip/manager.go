@@ -47,7 +47,6 @@ type Manager struct {
 	conn      *conn // opened by the first call, kept
 	held      map[place]string
 	extended  map[string]extension
-	faults    map[string][]error // of routes, rules and filters, by instance
 	installed map[string]installed
 	mendFault string
 	fw        *firewall
@@ -56,6 +55,9 @@ type Manager struct {
 	recovered bool      // Prepare looked for what a former life left
 	announcer *announcer
 	damper    damper
+
+	faulty sync.Mutex         // over faults alone, so that who asks for them does not wait for the kernel
+	faults map[string][]error // of routes, rules and filters, by instance
 
 	missing chan struct{} // a static address may be
 
@@ -126,10 +128,10 @@ func (m *Manager) Close() error {
 }
 
 // Faults are the routes, rules and filters of an instance that could not be put on when its addresses were. They keep no
-// instance from being MASTER.
+// instance from being MASTER. It does not wait for a call that is under way.
 func (m *Manager) Faults(instance string) []error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.faulty.Lock()
+	defer m.faulty.Unlock()
 	return slices.Clone(m.faults[instance])
 }
 
