@@ -49,12 +49,12 @@ func TestScenario12ScriptWeight(t *testing.T) {
 		failing := time.Now()
 		x.remove("ok")
 		changed := x.said(failing, "(VI_1) Changing effective priority from 100 to 40")
-		if d := changed.Sub(failing); d < time.Second-tolerance() || d > 2*time.Second+tolerance() {
+		if d := changed.Sub(failing); d < time.Second-toleranceOf(t) || d > 2*time.Second+toleranceOf(t) {
 			t.Errorf("two runs a second apart failed after %v", d)
 		}
 		lowered := s.wire.await(failing, "advert of priority 40", 1, at("a", 40))
 		last := s.wire.last("a", lowered.at) // the latest that b obeys
-		if last.priority != 100 || lowered.at.Sub(changed) > time.Second+tolerance() {
+		if last.priority != 100 || lowered.at.Sub(changed) > time.Second+toleranceOf(t) {
 			t.Errorf("priority %d before 40, which came %v after the change", last.priority, lowered.at.Sub(changed))
 		}
 		took(t, "take-over", last.at, s.wire.first("b", failing).at, masterDown(50))

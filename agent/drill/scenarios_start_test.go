@@ -76,7 +76,7 @@ func TestScenario02Owner(t *testing.T) {
 			within(t, "address after the first advert", first.at.Add(-time.Millisecond), s.owned("a"), 20*time.Millisecond)
 			d.stop()
 		}
-		if best > tolerance() {
+		if best > toleranceOf(t) {
 			t.Errorf("%s: first advert took %v, want at most 50 ms", a, best)
 		}
 	}
@@ -129,7 +129,7 @@ func TestScenario04Preempt(t *testing.T) {
 		within(t, "leaving of the lower", first.at, gone, 20*time.Millisecond)
 		lower.said(d.began, "(VI_1) Master received advert from 10.91.0.1 with higher priority 100, ours 50")
 		s.owned("a")
-		if both := s.both(d.began); both > 20*time.Millisecond+tolerance() {
+		if both := s.both(d.began); both > 20*time.Millisecond+toleranceOf(t) {
 			t.Errorf("both had the address for %v", both)
 		}
 		s.wire.await(first.at, "advert", 3, by("a"))
@@ -170,7 +170,7 @@ func TestScenario11PreemptDelay(t *testing.T) {
 		backup := d.said(d.began, "(VI_1) Entering BACKUP STATE")
 		heard := s.wire.first("b", backup)
 		first := s.wire.first("a", backup)
-		obeyed := s.wire.last("b", first.at.Add(tolerance()-masterDown(150)))
+		obeyed := s.wire.last("b", first.at.Add(toleranceOf(t)-masterDown(150)))
 		took(t, "take-over", obeyed.at, first.at, masterDown(150))
 		if d := obeyed.at.Sub(heard.at).Round(time.Second); d != 4*time.Second && d != 5*time.Second {
 			t.Errorf("lower adverts were obeyed for %v", d)

@@ -116,7 +116,7 @@ func (s *segment) steady(host string, vrid int, since time.Time) {
 	s.t.Helper()
 	all := s.wire.all(since, of(host, vrid))
 	for i := 1; i < len(all); i++ {
-		if d := all[i].at.Sub(all[i-1].at); d > time.Second+tolerance() {
+		if d := all[i].at.Sub(all[i-1].at); d > time.Second+toleranceOf(s.t) {
 			s.t.Errorf("%s: %v between adverts for %d", host, d, vrid)
 		}
 	}
@@ -145,7 +145,7 @@ func TestScenario27Freeze(t *testing.T) {
 		if ra == reeve {
 			gone := s.lost("a", asleep)
 			within(t, "the guard", last, gone, contended(3*time.Second))
-			if d := gone.Sub(last); d < 3*time.Second-tolerance() {
+			if d := gone.Sub(last); d < 3*time.Second-toleranceOf(t) {
 				t.Errorf("the address went after %v, want three intervals", d)
 			}
 			s.after(asleep.Add(frozen))
@@ -165,7 +165,7 @@ func TestScenario27Freeze(t *testing.T) {
 		s.after(asleep.Add(frozen))
 		awake := a.thaw()
 		within(t, "b without it", awake, s.lost("b", asleep), contended(300*time.Millisecond))
-		if d := s.both(asleep); d < frozen-masterDown(50)-tolerance() {
+		if d := s.both(asleep); d < frozen-masterDown(50)-toleranceOf(t) {
 			t.Errorf("both had the address for %v alone", d)
 		}
 	})

@@ -192,7 +192,7 @@ func (s *segment) after(at time.Time) {
 // took fails unless at is as long after since as want says.
 func took(t *testing.T, what string, since, at time.Time, want time.Duration) {
 	t.Helper()
-	if d := at.Sub(since); d < want-tolerance() || d > want+tolerance() {
+	if d := at.Sub(since); d < want-toleranceOf(t) || d > want+toleranceOf(t) {
 		t.Errorf("%s took %v, want %v", what, d.Round(time.Millisecond), want)
 	}
 }
@@ -200,7 +200,7 @@ func took(t *testing.T, what string, since, at time.Time, want time.Duration) {
 // within fails unless at comes no later after since than most says, and not before it.
 func within(t *testing.T, what string, since, at time.Time, most time.Duration) {
 	t.Helper()
-	if d := at.Sub(since); d < 0 || d > most+tolerance() {
+	if d := at.Sub(since); d < 0 || d > most+toleranceOf(t) {
 		t.Errorf("%s took %v, want at most %v", what, d.Round(time.Millisecond), most)
 	}
 }

@@ -289,7 +289,7 @@ func (p *play) last(host string, k kind, before time.Time) time.Time {
 // took is took for this play.
 func (p *play) took(what string, since, at time.Time, want time.Duration) {
 	p.t.Helper()
-	if d := at.Sub(since); d < want-tolerance() || d > want+tolerance() {
+	if d := at.Sub(since); d < want-toleranceOf(p.t) || d > want+toleranceOf(p.t) {
 		p.faults = append(p.faults, fmt.Sprintf("%s: %s took %v, want %v", p.cast, what, d.Round(time.Millisecond), want))
 	}
 }
