@@ -55,6 +55,7 @@ func tie() (_ *link, theirs []*os.File, _ error) {
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
+	fds[0] = lift(fds[0])
 	theirs = []*os.File{os.NewFile(uintptr(fds[1]), "guard")}
 	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -76,6 +77,21 @@ func tie() (_ *link, theirs []*os.File, _ error) {
 		theirs[1].Close()
 	}
 	return l, theirs, err
+}
+
+// liftedFD is where the agent's end of a link is put: above the numbers of most of what an agent has open.
+const liftedFD = 1 << 14
+
+// lift gives a descriptor a high number. Of what a killed process had open Linux releases the highest number first, and a
+// packet socket takes it a grace period, 10 to 20 ms each: below those the guard would learn last that its agent is dead. A
+// descriptor that can't go so high stays as it is.
+func lift(fd int) int {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, liftedFD)
+	if err != nil {
+		return fd
+	}
+	unix.Close(fd)
+	return high
 }
 
 // runFirst runs the first of the two starts.

@@ -48,6 +48,11 @@ func exit(err error) {
 	os.Exit(0)
 }
 
+// heavySockets is how many packet sockets an agent gets that is told to listen: Linux takes 10 ms or more to end each.
+const heavySockets = 50
+
+func htons(x uint16) uint16 { return x<<8 | x>>8 }
+
 type checked struct{ *testing.M }
 
 // Run fails the package when a goroutine is left.
@@ -75,7 +80,7 @@ func writeSaid(_ context.Context, released []Released, blob []byte) {
 
 // agent is what an agent does with a guard: pet, add, renew; its arguments are the file for writeSaid, the time to live
 // of the lease, the pause between renewals and the addresses. It prints the guard's process id when all is on, and obeys
-// "drop" and "close" on standard input.
+// "listen", "drop" and "close" on standard input.
 func agent(args []string) error {
 	ttl, err := time.ParseDuration(args[1])
 	if err != nil {
@@ -144,6 +149,17 @@ func (a *testAgent) obey() {
 	for in.Scan() {
 		a.mu.Lock()
 		switch in.Text() {
+		case "listen":
+			for range heavySockets {
+				fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+				if err == nil {
+					err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ARP), Ifindex: 1})
+				}
+				if err != nil {
+					fmt.Println(err)
+				}
+			}
+			fmt.Println("listening")
 		case "drop":
 			_ = a.vip.Remove(a.g)
 			a.client.Drop(a.g.Instance)

@@ -122,6 +122,19 @@ func TestAgentKilled(t *testing.T) {
 	within(t, 5*time.Second, "the guard ends", func() bool { return !alive(s.guard) })
 }
 
+// TestHeavyAgentKilled: the guard does not wait until the kernel has cleaned up all that its agent had open.
+func TestHeavyAgentKilled(t *testing.T) {
+	s := newScene(t, 5*time.Second, 50*time.Millisecond)
+	s.tell("listen")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.agent.AwaitOutput(ctx, "listening"); err != nil {
+		t.Fatal(err)
+	}
+	s.kill(s.agent.Pid(), unix.SIGKILL)
+	t.Logf("address off %s after the SIGKILL of an agent with %d packet sockets", s.off(250*time.Millisecond), heavySockets)
+}
+
 func TestAgentStopped(t *testing.T) {
 	const ttl = 300 * time.Millisecond
 	s := newScene(t, ttl, 50*time.Millisecond)
