@@ -20,16 +20,12 @@ import (
 // take does one action.
 func (i *instance) take(a machine.Action) {
 	switch a := a.(type) {
-	case machine.SendAdvert:
-		i.send(a.Priority)
 	case machine.AddAddresses:
 		i.add(a)
 	case machine.RemoveAddresses:
 		i.remove()
 	case machine.ExtendAddresses:
 		i.extend(a)
-	case machine.Announce:
-		i.announce(a.Burst)
 	case machine.SetTimer:
 		i.timers[a.Timer] = a.At
 	case machine.Pet:
@@ -95,6 +91,21 @@ func (i *instance) pet(a machine.Pet) {
 		i.sp.o.Guard.Drop(i.name)
 	}
 	i.petted = name
+}
+
+// advertise sends an advert now, or, when the same step announced addresses first, as a reload does, after them.
+func (i *instance) advertise(priority uint8, announced bool) {
+	if !announced {
+		i.send(priority)
+		return
+	}
+	i.hands.queue(once, func() {
+		i.post(func() {
+			if i.m.State() == machine.Master {
+				i.send(priority)
+			}
+		})
+	})
 }
 
 func (i *instance) send(priority uint8) {

@@ -199,8 +199,17 @@ func (i *instance) feed(ev machine.Event) { i.stepped(i.m.Step(ev, boottime.Now(
 
 func (i *instance) stepped(m machine.Machine, actions []machine.Action) {
 	i.m = m
+	announced := false
 	for _, a := range actions {
-		i.take(a)
+		switch a := a.(type) {
+		case machine.SendAdvert:
+			i.advertise(a.Priority, announced)
+		case machine.Announce:
+			announced = true
+			i.announce(a.Burst)
+		default:
+			i.take(a)
+		}
 	}
 	if len(i.whenOff) > 0 && !i.m.Removing() {
 		for _, f := range i.whenOff {
