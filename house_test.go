@@ -1,12 +1,18 @@
 package main
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os/exec"
 	"strings"
 	"testing"
 )
 
-const module = "github.com/reeve-lb/reeve/"
+const (
+	module = "github.com/reeve-lb/reeve/"
+	tags   = "hashicorpmetrics"
+)
 
 // arrows are the imports that the design forbids, each with its reason. A name stands for the package and all below it.
 var arrows = []struct {
@@ -119,7 +125,7 @@ func under(pkg, root string) bool { return pkg == root || strings.HasPrefix(pkg,
 
 func imports(t *testing.T, format string) map[string][]string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-tags", "hashicorpmetrics", "-f", format, "./...").Output()
+	out, err := exec.Command("go", "list", "-tags", tags, "-f", format, "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -129,4 +135,34 @@ func imports(t *testing.T, format string) map[string][]string {
 		graph[f[0]] = f[1:]
 	}
 	return graph
+}
+
+// longest is how many lines a function may have: one screen.
+const longest = 60
+
+// TestFunctionsFitOnAScreen: who reads a function sees all of it. Tables of tests may be longer.
+func TestFunctionsFitOnAScreen(t *testing.T) {
+	out, err := exec.Command("go", "list", "-tags", tags, "-f", "{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}\n{{end}}", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	fset := token.NewFileSet()
+	for name := range strings.FieldsSeq(string(out)) {
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ast.IsGenerated(f) {
+			continue
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > longest {
+				t.Errorf("%s: %s has %d lines, more than %d", fset.Position(fn.Pos()), fn.Name.Name, n, longest)
+			}
+		}
+	}
 }
