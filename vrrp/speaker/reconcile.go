@@ -124,9 +124,6 @@ func (s *Speaker) begin(set *settings) {
 	if s.made.IsZero() { // a start that the machine is slow at is no part of the delay, as with keepalived
 		s.made = time.Now()
 	}
-	if delay := set.global.StartupDelay; delay > 0 {
-		set.machine.StartupDelay = max(delay-time.Since(s.made), 0)
-	}
 	key := set.port()
 	p := s.ports[key]
 	if p == nil {
@@ -134,7 +131,7 @@ func (s *Speaker) begin(set *settings) {
 		s.ports[key] = p
 		p.start()
 	}
-	i := newInstance(s, set, p)
+	i := newInstance(s, set, p, max(set.global.StartupDelay-time.Since(s.made), 0))
 	p.join(set.in.VirtualRouterID, i)
 	ctx, force := context.WithCancel(context.Background())
 	i.force = force
