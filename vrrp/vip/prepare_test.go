@@ -1,9 +1,9 @@
 package vip
 
 import (
-	"fmt"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
