@@ -51,6 +51,9 @@ func newSettings(node string, row int, in vrrp.Instance, c vrrp.Config, plan vip
 	s.machine = machine.Of(node, in, c.Global, s.advert.Version, cluster)
 	if s.sync != nil {
 		s.machine.Group = s.sync.Name
+		if in.PriorityChanges == nil && s.sync.PriorityChanges != nil { // the members say it: a group's priority is always 0
+			s.machine.TellPriority = *s.sync.PriorityChanges
+		}
 	}
 	return s, nil
 }

@@ -221,6 +221,31 @@ func TestStartupDelay(t *testing.T) {
 	})
 }
 
+// TestGroupTellsPriority: notify_priority_changes of a sync group is for its members that say nothing themselves, as
+// measured with keepalived 2.2.7.
+func TestGroupTellsPriority(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		own, group *bool
+		global     bool
+		want       bool
+	}{
+		{nil, &yes, false, true}, {&no, &yes, false, false}, {&yes, nil, false, true}, {nil, nil, true, true}, {nil, nil, false, false},
+	} {
+		in := instanceOf("A", "v0", "10.1.0.100/24", 1, 100)
+		in.PriorityChanges = c.own
+		conf := vrrp.Config{
+			Global: vrrp.Global{NotifyPriorityChanges: c.global}, Instances: []vrrp.Instance{in},
+			SyncGroups: []vrrp.SyncGroup{{Name: "G", Members: []string{"A"}, PriorityChanges: c.group}},
+		}
+		plans, _ := vip.Plans(conf)
+		set, err := newSettings("", 1, in, conf, plans[0], false)
+		if err != nil || set.machine.TellPriority != c.want {
+			t.Errorf("%+v: tells %v, %v", c, set.machine.TellPriority, err)
+		}
+	}
+}
+
 func TestApplyProblems(t *testing.T) {
 	link(t, "v1", "10.2.0.1/24")
 	s, _ := run(t, Options{})
