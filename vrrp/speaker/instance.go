@@ -260,7 +260,17 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 		i.sp.alerter.AuthTrouble(source, alert.AuthTypeMismatch)
 	case packet.WrongPassword:
 		i.sp.alerter.AuthTrouble(source, alert.AuthFailure)
+	case packet.WrongTTL:
+		i.protoTrouble(source, alert.TTLError)
+	case packet.WrongVersion:
+		i.protoTrouble(source, alert.VersionError)
+	case packet.WrongChecksum:
+		i.protoTrouble(source, alert.ChecksumError)
 	}
+}
+
+func (i *instance) protoTrouble(source netip.Addr, kind alert.ProtoError) {
+	i.sp.alerter.ProtoTrouble(i.ifindex(), i.set.in.VirtualRouterID, source, kind)
 }
 
 // refresh has links and addresses looked at.
