@@ -1,12 +1,23 @@
 package main
 
 import (
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-const module = "github.com/reeve-lb/reeve/"
+const (
+	module = "github.com/reeve-lb/reeve/"
+	tags   = "hashicorpmetrics"
+)
 
 // arrows are the imports that the design forbids, each with its reason. A name stands for the package and all below it.
 var arrows = []struct {
@@ -117,9 +128,9 @@ func isStd(name string) bool { return name == "net" || name == "os" || name == "
 
 func under(pkg, root string) bool { return pkg == root || strings.HasPrefix(pkg, root+"/") }
 
-func imports(t *testing.T, format string) map[string][]string {
+func imports(t *testing.T, format string, flags ...string) map[string][]string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-tags", "hashicorpmetrics", "-f", format, "./...").Output()
+	out, err := exec.Command("go", slices.Concat([]string{"list", "-tags", tags, "-f", format}, flags, []string{"./..."})...).Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -129,4 +140,135 @@ func imports(t *testing.T, format string) map[string][]string {
 		graph[f[0]] = f[1:]
 	}
 	return graph
+}
+
+// longest is how many lines a function may have: one screen.
+const longest = 60
+
+// TestFunctionsFitOnAScreen: who reads a function sees all of it. Tables of tests may be longer.
+func TestFunctionsFitOnAScreen(t *testing.T) {
+	out, err := exec.Command("go", "list", "-tags", tags, "-f", "{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}\n{{end}}", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	fset := token.NewFileSet()
+	for name := range strings.FieldsSeq(string(out)) {
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ast.IsGenerated(f) {
+			continue
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > longest {
+				t.Errorf("%s: %s has %d lines, more than %d", fset.Position(fn.Pos()), fn.Name.Name, n, longest)
+			}
+		}
+	}
+}
+
+// unread are VRRP's settings that nobody acts on, each with the reason.
+var unread = map[string]string{
+	"Instance.Debug":           "keepalived does nothing with it either",
+	"Route.Protocol":           "all routes are marked with keepalived's own number, as keepalived 2.2.7 does",
+	"Config.TrackGroups":       "config makes trackers of it",
+	"TrackGroup.Members":       "config makes trackers of it",
+	"TrackGroup.Name":          "config makes trackers of it",
+	"Address.TrackGroup":       "config makes trackers of it",
+	"Route.TrackGroup":         "config makes trackers of it",
+	"Rule.TrackGroup":          "config makes trackers of it",
+	"Global.DynamicInterfaces": "an interface may be missing in any case",
+	"Global.AllowIfChanges":    "an interface may change in any case",
+	"Global.ReloadCheckConfig": "a broken configuration changes nothing in any case",
+	"Global.ConfigID":          "the reader of keepalived.conf's, for @ID",
+	"Global.RandomSeed":        "accepted with a warning",
+	"Global.DisableLocalIGMP":  "accepted with a warning that says what to do instead",
+	"Instance.VRF":             "accepted with a warning that says what to do instead",
+	"Route.VRF":                "accepted with a warning that says what to do instead",
+}
+
+// TestEverySettingIsRead: a word of a configuration that is taken without a complaint does something. config fills the
+// settings in and vrrp/dump prints them: whoever else names one counts.
+func TestEverySettingIsRead(t *testing.T) {
+	read := readSettings(t)
+	for name, used := range read {
+		because, known := unread[name]
+		switch {
+		case !used && !known:
+			t.Errorf("nobody reads vrrp.%s: carry it out, or have the word say that it has no effect", name)
+		case used && known:
+			t.Errorf("vrrp.%s is read (%s): the list is out of date", name, because)
+		}
+	}
+	for name := range unread {
+		if _, there := read[name]; !there {
+			t.Errorf("there is no vrrp.%s: the list is out of date", name)
+		}
+	}
+}
+
+// readSettings is whether anybody but config and vrrp/dump names a field, of each field of VRRP's settings.
+func readSettings(t *testing.T) map[string]bool {
+	t.Helper()
+	exports := imports(t, "{{.ImportPath}} {{.Export}}", "-export", "-deps")
+	files := imports(t, "{{.ImportPath}} {{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}} {{end}}")
+	fset := token.NewFileSet()
+	compiled := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path][0]) })
+	vrrp, err := compiled.Import(module + "vrrp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]bool{}
+	names := fields(vrrp)
+	for _, name := range names {
+		read[name] = false
+	}
+	for path, sources := range files {
+		if under(path, module+"config") || path == module+"vrrp/dump" {
+			continue
+		}
+		var parsed []*ast.File
+		for _, name := range sources {
+			f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed = append(parsed, f)
+		}
+		info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+		pkg, err := (&types.Config{Importer: compiled}).Check(path, fset, parsed, info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := names
+		if path == module+"vrrp" { // its own fields are other objects than those that others import
+			known = fields(pkg)
+		}
+		for _, o := range info.Uses {
+			if name := known[o]; name != "" {
+				read[name] = true
+			}
+		}
+	}
+	return read
+}
+
+// fields are the fields of a package's structs, as "Struct.Field", but for where things were written.
+func fields(pkg *types.Package) map[types.Object]string {
+	out := map[types.Object]string{}
+	for _, name := range pkg.Scope().Names() {
+		if s, ok := pkg.Scope().Lookup(name).Type().Underlying().(*types.Struct); ok {
+			for f := range s.Fields() {
+				if f.Name() != "Pos" {
+					out[f] = name + "." + f.Name()
+				}
+			}
+		}
+	}
+	return out
 }

@@ -160,7 +160,10 @@ func dumpInstance(st speaker.InstanceStatus) dump.Instance {
 	return in
 }
 
-// dumpStats sorts the speaker's counters into keepalived's.
+// dumpStats sorts the speaker's counters into keepalived's, which has none of wrong versions, checksums and unknown VRIDs.
+// Three count otherwise than 2.2.7's, measured with one packet of each kind: another advert_int is counted (there the counter
+// stays 0), an advert with another number of addresses is one received as well (it is accepted here), and one shorter than its
+// header is an error of length (there it is nothing).
 func dumpStats(st speaker.InstanceStatus) dump.Stats {
 	n := func(causes ...packet.Cause) (sum uint64) {
 		for _, c := range causes {

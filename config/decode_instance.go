@@ -283,7 +283,7 @@ func (d *decoder) instances() {
 			in.Excluded = append(slices.Clone(in.Addresses[mostListed:]), in.Excluded...)
 			in.Addresses = in.Addresses[:mostListed:mostListed]
 		}
-		six := IPv6(in)
+		six := in.IPv6()
 		at := func(word string) source.Pos {
 			if p, ok := d.places[brokenKey("vrrp_instance", in.Name, word)]; ok {
 				return p
@@ -354,25 +354,9 @@ func rounded(in *vrrp.Instance) time.Duration {
 	return max(time.Second, in.AdvertInt.Round(time.Second))
 }
 
-// IPv6 reports whether an instance's adverts go by IPv6: its first address says so, or without one its source, its first
-// peer or native_ipv6.
-func IPv6(in *vrrp.Instance) bool {
-	switch {
-	case in.NativeIPv6:
-		return true
-	case len(in.Addresses) > 0:
-		return in.Addresses[0].Prefix.Addr().Is6()
-	case in.McastSrcIP.IsValid():
-		return in.McastSrcIP.Is6()
-	case len(in.Unicast.Peers) > 0:
-		return in.Unicast.Peers[0].Addr.Is6()
-	}
-	return false
-}
-
 // family drops what is of another family than the instance.
 func (d *decoder) family(in *vrrp.Instance) {
-	six := IPv6(in)
+	six := in.IPv6()
 	fits := func(a netip.Addr, at source.Pos) bool {
 		if !a.IsValid() || a.Is6() == six {
 			return true

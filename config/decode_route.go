@@ -162,6 +162,7 @@ func (r *lineReader) route(rt *vrrp.Route, static bool) {
 		rt.Append = true
 	case "vrf":
 		r.dev(&rt.VRF)
+		r.d.warnf(r.last.Pos, "write its table: 'table N'", "'vrf' of a route is not followed: it does not go to that VRF's table")
 	case "nexthop":
 		r.hop(rt)
 	default:

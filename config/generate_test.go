@@ -222,7 +222,7 @@ func genOverride(t *rapid.T, d *Document) Override {
 			io.Devs = devs(in)
 		}
 		if rapid.Bool().Draw(t, "peers") {
-			io.UnicastPeers = append([]vrrp.Peer{}, list(t, "p", 2, func(int) vrrp.Peer { return genPeer(t, IPv6(in)) })...)
+			io.UnicastPeers = append([]vrrp.Peer{}, list(t, "p", 2, func(int) vrrp.Peer { return genPeer(t, in.IPv6()) })...)
 		}
 		io.NoPreempt = optBool(t, "nopreempt")
 		io.PreemptDelay = maybe(t, "preempt", func() *time.Duration { return new(seconds(t, "delay", 0, 1000)) })

@@ -167,7 +167,7 @@ func (v *validator) strict(in *vrrp.Instance, at func(string) source.Pos) {
 		v.ps.Warnf(in.Pos, "leave out vrrp_strict, or unicast_peer", "strict mode holds to the RFC, which knows no unicast: vrrp_instance '%s' has unicast_peer", in.Name)
 		v.ps.Name("strict-conflict")
 	}
-	if len(in.Addresses) > 0 && IPv6(in) && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
+	if len(in.Addresses) > 0 && in.IPv6() && !in.Addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
 		v.ps.Errorf(in.Addresses[0].Pos, "an address of fe80::/64 comes first", "the first IPv6 address of vrrp_instance '%s' is not link-local, which strict mode asks for", in.Name)
 	}
 	warn(in.AuthType != vrrp.AuthNone, "auth_type", "strict mode leaves out the authentication")
@@ -226,7 +226,7 @@ func (v *validator) router(in *vrrp.Instance, seen map[string][]*vrrp.Instance) 
 		return
 	}
 	family := "IPv4"
-	if IPv6(in) {
+	if in.IPv6() {
 		family = "IPv6"
 	}
 	k := fmt.Sprintf("%s %d %s %s %v", in.Interface, in.VirtualRouterID, family, in.McastDstIP, len(in.Unicast.Peers) > 0)

@@ -93,7 +93,7 @@ func TestInstanceWords(t *testing.T) {
 
 func TestIPv6MakesVersion3(t *testing.T) {
 	c := conf(t, "global_defs {\nvrrp_version 2\n}\n"+vi("V", "eth0", 5, "fe80::5/64\n2001:db8::5/64", "advert_int 0.5"))
-	if i := c.Instances[0]; i.Version != 3 || !IPv6(&i) || len(i.Addresses) != 2 {
+	if i := c.Instances[0]; i.Version != 3 || !i.IPv6() || len(i.Addresses) != 2 {
 		t.Errorf("%+v", i)
 	}
 	c = conf(t, vi("V", "eth0", 5, "10.0.0.1", "advert_int 0.5")+"global_defs {\nvrrp_version 3\n}\n") // wherever it stands

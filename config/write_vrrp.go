@@ -185,7 +185,7 @@ func (w writer) tracks(scripts []vrrp.Track, interfaces []vrrp.TrackInterface, p
 func (w writer) instance(in *vrrp.Instance, g vrrp.Global) {
 	b := w.top("vrrp_instance", in.Name)
 	c := *in
-	if c.Version == derived(0, IPv6(in), g.Version) {
+	if c.Version == derived(0, in.IPv6(), g.Version) {
 		c.Version = 0
 	}
 	b.scalars("vrrp_instance", &c)

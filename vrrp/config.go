@@ -326,6 +326,22 @@ type Instance struct {
 	Pos             source.Pos
 }
 
+// IPv6 reports whether the instance's adverts go by IPv6: its first address says so, or without one its source, its first
+// peer or native_ipv6. Addresses that are not listed may be of either family and say nothing.
+func (in *Instance) IPv6() bool {
+	switch {
+	case in.NativeIPv6:
+		return true
+	case len(in.Addresses) > 0:
+		return in.Addresses[0].Prefix.Addr().Is6()
+	case in.McastSrcIP.IsValid():
+		return in.McastSrcIP.Is6()
+	case len(in.Unicast.Peers) > 0:
+		return in.Unicast.Peers[0].Addr.Is6()
+	}
+	return false
+}
+
 // Notifies are the scripts of an instance or a group. An empty Argv is none.
 type Notifies struct {
 	Master, Backup, Fault, Stop, Deleted, MasterRxLower Command

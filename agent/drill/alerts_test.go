@@ -95,6 +95,7 @@ const (
 	newMaster2 = ".1.3.6.1.2.1.68.0.1"
 	authFailed = ".1.3.6.1.2.1.68.0.2"
 	newMaster3 = ".1.3.6.1.2.1.207.0.1"
+	protoError = ".1.3.6.1.2.1.207.0.2"
 )
 
 // trap waits for one with all these variables.
@@ -206,6 +207,18 @@ func TestAlertsTrapsAndWebhooks(t *testing.T) {
 	s.Must(err)
 	newBarrage(t, s.host("n"), [][]byte{ipv4(address("n"), 255, frame)}).once(t)
 	s.trap(traps, trapIs+authFailed, fmt.Sprintf(".1.3.6.1.2.1.68.1.5.0 = IpAddress: %s", address("n")), ".1.3.6.1.2.1.68.1.6.0 = INTEGER: 3")
+
+	// Of either version, as keepalived 2.2.7 does: a router in between, damage, another version.
+	right, err := packet.New(51, 200, time.Second, "test", nil)
+	s.Must(err)
+	damaged, err := right.MarshalBinary()
+	s.Must(err)
+	damaged[6]++
+	version4 := []byte{0x41, 52, 200, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	newBarrage(t, s.host("n"), [][]byte{ipv4(address("n"), 254, frame), ipv4(address("n"), 255, damaged), ipv4(address("n"), 255, version4)}).once(t)
+	for _, reason := range []string{"51.1 = INTEGER: 1", "51.1 = INTEGER: 3", "52.1 = INTEGER: 2"} {
+		s.trap(traps, trapIs+protoError, fmt.Sprintf(".1.3.6.1.2.1.207.1.2.5.1.6.%d.%s", index["a"], reason))
+	}
 
 	v3 := sink + "  version = \"3\"\n  user {\n    name = \"ops\"\n    auth_protocol = \"SHA\"\n    auth_pass = \"authauth\"\n" +
 		"    priv_protocol = \"AES\"\n    priv_pass = \"privpriv\"\n  }\n}\n"

@@ -5,98 +5,111 @@ import "strings"
 // haproxyLater are the words that HAProxy has and this release does not: they are refused by name.
 func haproxyLater() []Word {
 	var out []Word
-	for _, l := range []struct {
-		in    []string
-		words string
-	}{
-		{[]string{"haproxy"}, `peers resolvers userlist mailers cache http-errors ring log-forward log-profile program fcgi-app
-			crt-store acme traces healthcheck`},
-		{[]string{"global"}, `busy-polling ca-base cluster-secret cpu-map crt-base dataplane-program default-path description
-			deviceatlas-json-file external-check expose-deprecated-directives expose-experimental-directives fd-hard-limit
-			force-cfg-parser-pause grace h1-accept-payload-with-any-method h1-case-adjust h1-case-adjust-file
-			h2-workaround-bogus-websocket-clients httpclient.resolvers.id httpclient.ssl.verify httpclient.retries
-			httpclient.timeout.connect insecure-fork-wanted insecure-setuid-wanted issuers-chain-path key-base
-			limited-quic localpeer log-send-hostname log-tag lua-load lua-load-per-thread lua-prepend-path master-worker
-			max-spread-checks maxcomprate maxcompcpuusage maxconnrate maxpipes maxsessrate maxsslconn maxsslrate maxzlibmem
-			mworker-max-reloads nbtgroups no-memory-trimming no-quic node noepoll noevports nogetaddrinfo nokqueue nopoll
-			noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.mode pp2-never-send-local presetenv
-			prealloc-fd profiling.memory profiling.tasks quiet resetenv server-state-base server-state-file set-dumpable
-			set-var set-var-fmt setcap setenv shm-stats-file ssl-default-bind-client-sigalgs ssl-default-bind-curves
-			ssl-default-bind-sigalgs ssl-default-server-ciphers ssl-default-server-ciphersuites ssl-default-server-curves
-			ssl-default-server-options ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
-			ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level ssl-server-verify
-			ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
-			tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.h2.header-table-size
-			tune.h2.initial-window-size tune.h2.max-concurrent-streams tune.h2.max-frame-size tune.http.cookielen
-			tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
-			tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
-			tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
-			tune.sndbuf.server tune.ssl.cachesize tune.ssl.default-dh-param tune.ssl.keylog tune.ssl.lifetime
-			tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
-			uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
-		{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles errorloc errorloc302 errorloc303
-			filter force-persist fullconn grace guid hash-balance-factor hash-type http-after-response http-check http-error
-			http-request http-response http-reuse http-send-name-header id ignore-persist load-server-state-from-file
-			log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
-			persist rate-limit redirect reqadd reqdel reqirep reqrep retry-on rspadd rspdel server-state-file-name
-			server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
-			transparent unique-id-format unique-id-header use-fcgi-app use-server capture default-server backlog
-			clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
-		{[]string{"defaults", "frontend", "backend"}, `acl`},
-		{[]string{"defaults", "frontend"}, `stick-table`},
-	} {
+	later := func(name string, in []string, skip int) {
+		out = append(out, Word{Name: name, Dialect: HAProxy, In: in, Type: Line, Skip: skip, Status: NotYet})
+	}
+	for _, l := range haproxyLaterWords {
 		for w := range strings.FieldsSeq(l.words) {
-			out = append(out, Word{Name: w, Dialect: HAProxy, In: l.in, Type: Line, Status: NotYet})
+			later(w, l.in, 0)
 		}
 	}
-	for _, p := range []struct{ prefix, words string }{
-		{"option", `abortonclose accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
-			accept-unsafe-violations-in-http-response allbackups assume-rfc6587-ntf checkcache clitcpka contstats disable-h2-upgrade
-			dontlog-normal external-check forceclose forwarded h1-case-adjust-bogus-client h1-case-adjust-bogus-server
-			http-buffer-request http-drop-request-trailers http-drop-response-trailers http-ignore-probes http-no-delay
-			http-pretend-keepalive http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
-			httpslog idle-close-on-response independent-streams ldap-check log-health-checks log-separate-errors logasap
-			mysql-check nolinger originalto persist pgsql-check prefer-last-server redis-check smtpchk socket-stats
-			splice-auto splice-request splice-response spop-check srvtcpka ssl-hello-chk tcp-check tcp-smart-accept
-			tcp-smart-connect tcpka transparent use-small-buffers`},
-		{"stats", `admin auth-realm hide-version http-request show-desc show-legends show-modules show-node scope`},
-		{"stick", `match store-request store-response`},
-		{"timeout", `mail`},
-	} {
-		for w := range strings.FieldsSeq(p.words) {
-			out = append(out, Word{Name: p.prefix + " " + w, Dialect: HAProxy, In: anyProxy, Type: Line, Status: NotYet})
+	for _, l := range haproxyLaterPairs {
+		for w := range strings.FieldsSeq(l.words) {
+			later(l.first+" "+w, anyProxy, 0)
 		}
 	}
-	out = append(out, Word{Name: "stats bind-process", Dialect: HAProxy, In: []string{"global"}, Type: Line, Status: NotYet})
-	for _, l := range []struct{ scope, words string }{
-		{"bind", `accept-netscaler-cip:1 accept-proxy allow-0rtt alpn:1 backlog:1 ca-file:1 ca-ignore-err:1 ca-sign-file:1 ca-sign-pass:1
-			ca-verify-file:1 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1 crt-ignore-err:1 crt-list:1 curves:1
-			default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13
-			generate-certificates gid:1 group:1 guid-prefix:1 id:1 interface:1 level:1 maxconn:1 mode:1 mss:1 namespace:1 nbconn:1
-			nice:1 no-alpn no-ca-names no-sslv3 no-strict-sni no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 npn:1
-			prefer-client-ciphers process:1 proto:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
-			sigalgs:1 ssl ssl-max-ver:1 ssl-min-ver:1 strict-sni tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1 tls-ticket-keys:1
-			tls-tickets transparent uid:1 user:1 v4v6 v6only verify:1`},
-		{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1
-			check-send-proxy check-sni:1 check-ssl check-via-socks4 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1
-			curves:1 disabled enabled error-limit:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
-			hash-key:1 id:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 max-reuse:1 maxqueue:1 minconn:1 namespace:1
-			no-agent-check no-backup no-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
-			no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1 observe:1 on-error:1 on-marked-down:1
-			on-marked-up:1 pool-conn-name:1 pool-low-conn:1 pool-max-conn:1 pool-purge-delay:1 proto:1 proxy-v2-options:1
-			redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy send-proxy-v2 send-proxy-v2-ssl
-			send-proxy-v2-ssl-cn shard:1 sigalgs:1 slowstart:1 sni:1 sni-auto socks4:1 source:1 ssl ssl-max-ver:1
-			ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets track:1 verify:1 verifyhost:1 ws:1`},
-		{"cookie", `rewrite prefix postonly preserve httponly secure domain:1 maxidle:1 maxlife:1 dynamic attr:1`},
-		{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
-		{"stick", `if:1 unless:1`},
-	} {
+	later("stats bind-process", []string{"global"}, 0)
+	for _, l := range haproxyLaterLine {
 		for w := range strings.FieldsSeq(l.words) {
 			name, skip, _ := strings.Cut(w, ":")
-			out = append(out, Word{Name: name, Dialect: HAProxy, In: []string{l.scope}, Type: Line, Skip: len(skip), Status: NotYet})
+			later(name, []string{l.scope}, len(skip))
 		}
 	}
 	return out
+}
+
+// haproxyLaterWords are those that begin a line, by section.
+var haproxyLaterWords = []struct {
+	in    []string
+	words string
+}{
+	{[]string{"haproxy"}, `peers resolvers userlist mailers cache http-errors ring log-forward log-profile program fcgi-app
+		crt-store acme traces healthcheck`},
+	{[]string{"global"}, `busy-polling ca-base cluster-secret cpu-map crt-base dataplane-program default-path description
+		deviceatlas-json-file external-check expose-deprecated-directives expose-experimental-directives fd-hard-limit
+		force-cfg-parser-pause grace h1-accept-payload-with-any-method h1-case-adjust h1-case-adjust-file
+		h2-workaround-bogus-websocket-clients httpclient.resolvers.id httpclient.ssl.verify httpclient.retries
+		httpclient.timeout.connect insecure-fork-wanted insecure-setuid-wanted issuers-chain-path key-base
+		limited-quic localpeer log-send-hostname log-tag lua-load lua-load-per-thread lua-prepend-path master-worker
+		max-spread-checks maxcomprate maxcompcpuusage maxconnrate maxpipes maxsessrate maxsslconn maxsslrate maxzlibmem
+		mworker-max-reloads nbtgroups no-memory-trimming no-quic node noepoll noevports nogetaddrinfo nokqueue nopoll
+		noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.mode pp2-never-send-local presetenv
+		prealloc-fd profiling.memory profiling.tasks quiet resetenv server-state-base server-state-file set-dumpable
+		set-var set-var-fmt setcap setenv shm-stats-file ssl-default-bind-client-sigalgs ssl-default-bind-curves
+		ssl-default-bind-sigalgs ssl-default-server-ciphers ssl-default-server-ciphersuites ssl-default-server-curves
+		ssl-default-server-options ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
+		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level ssl-server-verify
+		ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
+		tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.h2.header-table-size
+		tune.h2.initial-window-size tune.h2.max-concurrent-streams tune.h2.max-frame-size tune.http.cookielen
+		tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
+		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
+		tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
+		tune.sndbuf.server tune.ssl.cachesize tune.ssl.default-dh-param tune.ssl.keylog tune.ssl.lifetime
+		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
+		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
+	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles errorloc errorloc302 errorloc303
+		filter force-persist fullconn grace guid hash-balance-factor hash-type http-after-response http-check http-error
+		http-request http-response http-reuse http-send-name-header id ignore-persist load-server-state-from-file
+		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
+		persist rate-limit redirect reqadd reqdel reqirep reqrep retry-on rspadd rspdel server-state-file-name
+		server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
+		transparent unique-id-format unique-id-header use-fcgi-app use-server capture default-server backlog
+		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
+	{[]string{"defaults", "frontend", "backend"}, `acl`},
+	{[]string{"defaults", "frontend"}, `stick-table`},
+}
+
+// haproxyLaterPairs are the keywords of two words, by the first.
+var haproxyLaterPairs = []struct{ first, words string }{
+	{"option", `abortonclose accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
+		accept-unsafe-violations-in-http-response allbackups assume-rfc6587-ntf checkcache clitcpka contstats disable-h2-upgrade
+		dontlog-normal external-check forceclose forwarded h1-case-adjust-bogus-client h1-case-adjust-bogus-server
+		http-buffer-request http-drop-request-trailers http-drop-response-trailers http-ignore-probes http-no-delay
+		http-pretend-keepalive http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
+		httpslog idle-close-on-response independent-streams ldap-check log-health-checks log-separate-errors logasap
+		mysql-check nolinger originalto persist pgsql-check prefer-last-server redis-check smtpchk socket-stats
+		splice-auto splice-request splice-response spop-check srvtcpka ssl-hello-chk tcp-check tcp-smart-accept
+		tcp-smart-connect tcpka transparent use-small-buffers`},
+	{"stats", `admin auth-realm hide-version http-request show-desc show-legends show-modules show-node scope`},
+	{"stick", `match store-request store-response`},
+	{"timeout", `mail`},
+}
+
+// haproxyLaterLine are those within a line, by the word that begins it. A digit behind a colon stands for the value that
+// follows one and is passed over with it.
+var haproxyLaterLine = []struct{ scope, words string }{
+	{"bind", `accept-netscaler-cip:1 accept-proxy allow-0rtt alpn:1 backlog:1 ca-file:1 ca-ignore-err:1 ca-sign-file:1 ca-sign-pass:1
+		ca-verify-file:1 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1 crt-ignore-err:1 crt-list:1 curves:1
+		default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13
+		generate-certificates gid:1 group:1 guid-prefix:1 id:1 interface:1 level:1 maxconn:1 mode:1 mss:1 namespace:1 nbconn:1
+		nice:1 no-alpn no-ca-names no-sslv3 no-strict-sni no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 npn:1
+		prefer-client-ciphers process:1 proto:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
+		sigalgs:1 ssl ssl-max-ver:1 ssl-min-ver:1 strict-sni tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1 tls-ticket-keys:1
+		tls-tickets transparent uid:1 user:1 v4v6 v6only verify:1`},
+	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1
+		check-send-proxy check-sni:1 check-ssl check-via-socks4 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1
+		curves:1 disabled enabled error-limit:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
+		hash-key:1 id:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 max-reuse:1 maxqueue:1 minconn:1 namespace:1
+		no-agent-check no-backup no-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
+		no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1 observe:1 on-error:1 on-marked-down:1
+		on-marked-up:1 pool-conn-name:1 pool-low-conn:1 pool-max-conn:1 pool-purge-delay:1 proto:1 proxy-v2-options:1
+		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy send-proxy-v2 send-proxy-v2-ssl
+		send-proxy-v2-ssl-cn shard:1 sigalgs:1 slowstart:1 sni:1 sni-auto socks4:1 source:1 ssl ssl-max-ver:1
+		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets track:1 verify:1 verifyhost:1 ws:1`},
+	{"cookie", `rewrite prefix postonly preserve httponly secure domain:1 maxidle:1 maxlife:1 dynamic attr:1`},
+	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
+	{"stick", `if:1 unless:1`},
 }
 
 // Fetches are the tests of an acl that HAProxy has and this release has not.

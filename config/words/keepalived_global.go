@@ -77,7 +77,7 @@ var keepalivedGlobal = []Word{
 	{Name: "reload_file", Type: String, Bare: true, Doc: "File that is there while the configuration is read."},
 	{Name: "include_check", Type: Line, Status: Accepted, Note: "a file that is missing is said in any case", Doc: "Which includes have to be there."},
 	{Name: "umask", Type: Line, Args: []string{"mask"}, Doc: "Mask of files that are made: a number (022), or bits as IWGRP|IWOTH."},
-	{Name: "random_seed", Type: Int, Field: "RandomSeed", Doc: "Beginning of ${_RANDOM}."},
+	{Name: "random_seed", Type: Int, Field: "RandomSeed", Status: Accepted, Note: "${_RANDOM} is another number at every reading", Doc: "Beginning of ${_RANDOM}."},
 
 	{Name: "net_namespace", Dialect: HCL, Type: String, Field: "NetNamespace", Doc: "Network namespace to run in; it can't change at a reload."},
 	{Name: "instance", Dialect: HCL, Type: String, Field: "InstanceName", Doc: "Name of this one of several daemons on a machine."},

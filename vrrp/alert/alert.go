@@ -68,6 +68,17 @@ const (
 	AuthFailure                           // another password
 )
 
+// ProtoError is vrrpv3StatisticsProtoErrReason of RFC 6527. Nothing here sends its fourth, an unknown VRID, as keepalived
+// does not: such an advert is no instance's.
+type ProtoError int
+
+// The errors.
+const (
+	TTLError      ProtoError = iota + 1 // not 255: a router lies between
+	VersionError                        // another version than ours
+	ChecksumError                       // damaged on the way, or summed by other rules
+)
+
 // Mails reports whether smtp_alert is on for an instance or group that says own.
 func Mails(own *bool, m vrrp.Mail) bool {
 	for _, said := range []*bool{own, m.AlertVRRP, m.Alert} {
@@ -252,6 +263,18 @@ func (a *Alerter) AuthTrouble(source netip.Addr, kind AuthError) {
 	defer a.mu.Unlock()
 	if c := a.couriers["snmp"]; c != nil {
 		c.put(message{Event: Event{Source: source, Time: time.Now()}, auth: kind})
+	}
+}
+
+// ProtoTrouble tells SNMP managers of an advert that breaks the protocol (vrrpv3ProtoError), of an instance of either
+// version, as keepalived does. source is who sent it, by the instance's family. Whoever calls it bounds how often: anybody can
+// send such adverts.
+func (a *Alerter) ProtoTrouble(ifindex, vrid int, source netip.Addr, kind ProtoError) {
+	e := Event{Ifindex: ifindex, VRID: vrid, Source: source, Time: time.Now()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.couriers["snmp"]; c != nil {
+		c.put(message{Event: e, proto: kind})
 	}
 }
 

@@ -20,8 +20,9 @@ const (
 // message is an event on its way.
 type message struct {
 	Event
-	seq  uint64
-	auth AuthError // a complaint instead of a transition
+	seq   uint64
+	auth  AuthError  // a complaint instead of a transition
+	proto ProtoError // of an advert that breaks the protocol; 0: it is none
 }
 
 // sender delivers one message. Its send is called by one goroutine at a time and returns when ctx ends.

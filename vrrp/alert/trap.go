@@ -38,8 +38,10 @@ const (
 	oidAuthErrorType = oidVRRP + ".1.6.0"   // vrrpTrapAuthErrorType
 	oidVRRPv3        = ".1.3.6.1.2.1.207"
 	oidV3NewMaster   = oidVRRPv3 + ".0.1"       // vrrpv3NewMaster
+	oidV3ProtoError  = oidVRRPv3 + ".0.2"       // vrrpv3ProtoError
 	oidV3MasterIP    = oidVRRPv3 + ".1.1.1.1.3" // vrrpv3OperationsMasterIpAddr
 	oidV3Reason      = oidVRRPv3 + ".1.2.5.1.2" // vrrpv3StatisticsNewMasterReason
+	oidV3ErrReason   = oidVRRPv3 + ".1.2.5.1.6" // vrrpv3StatisticsProtoErrReason
 )
 
 const (
@@ -185,6 +187,9 @@ func (t *trapper) traps(m message) [][]gosnmp.SnmpPDU {
 	if m.auth != 0 {
 		return [][]gosnmp.SnmpPDU{t.trap(m, oidAuthFailure, address(oidTrapPacketSrc, m.Source), integer(oidAuthErrorType, int(m.auth)))}
 	}
+	if m.proto != 0 {
+		return [][]gosnmp.SnmpPDU{t.trap(m, oidV3ProtoError, integer(oidV3ErrReason+index3(m), int(m.proto)))}
+	}
 	row := "." + strconv.Itoa(max(m.Row, 1))
 	if m.Group {
 		return [][]gosnmp.SnmpPDU{t.trap(m, oidGroupStateChange, text(oidGroupName+row, m.Name),
@@ -199,15 +204,23 @@ func (t *trapper) traps(m message) [][]gosnmp.SnmpPDU {
 	return out
 }
 
-// newMaster is the trap of the RFC of the instance's version. The tables' index is ifIndex, VRID and, in v3, the type of
-// address (1 or 2, RFC 4001).
+// newMaster is the trap of the RFC of the instance's version.
 func (t *trapper) newMaster(m message) []gosnmp.SnmpPDU {
-	index := "." + strconv.Itoa(m.Ifindex) + "." + strconv.Itoa(m.VRID)
 	if m.Version != 3 && m.Source.Is4() {
-		return t.trap(m, oidNewMaster, address(oidMasterIPAddr+index, m.Source))
+		return t.trap(m, oidNewMaster, address(oidMasterIPAddr+index2(m), m.Source))
 	}
-	index += map[bool]string{true: ".1", false: ".2"}[m.Source.Is4()]
-	return t.trap(m, oidV3NewMaster, text(oidV3MasterIP+index, string(m.Source.AsSlice())), integer(oidV3Reason+index, int(m.Reason)))
+	return t.trap(m, oidV3NewMaster, text(oidV3MasterIP+index3(m), string(m.Source.AsSlice())), integer(oidV3Reason+index3(m), int(m.Reason)))
+}
+
+// index2 is an instance's index in the tables of RFC 2787: ifIndex and VRID.
+func index2(m message) string { return "." + strconv.Itoa(m.Ifindex) + "." + strconv.Itoa(m.VRID) }
+
+// index3 is that of RFC 6527, which has the type of address too (1 or 2, RFC 4001).
+func index3(m message) string {
+	if m.Source.Is4() {
+		return index2(m) + ".1"
+	}
+	return index2(m) + ".2"
 }
 
 // trap puts time and name in front, as RFC 3416 section 4.2.6 wants it.

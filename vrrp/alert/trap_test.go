@@ -105,8 +105,18 @@ func TestTrapsV2c(t *testing.T) {
 	a.AuthTrouble(netip.MustParseAddr("192.0.2.9"), AuthFailure)
 	vars, _ = sink.next(t)
 	same(t, vars, ".1.3.6.1.6.3.1.1.4.1.0 ObjectIdentifier .1.3.6.1.2.1.68.0.2", ".1.3.6.1.2.1.68.1.5.0 IPAddress 192.0.2.9", ".1.3.6.1.2.1.68.1.6.0 Integer 3")
+
+	// What keepalived 2.2.7 sends of an advert with TTL 254, of version 4, and with a wrong checksum.
+	for kind, want := range map[ProtoError]string{TTLError: "1", VersionError: "2", ChecksumError: "3"} {
+		a.ProtoTrouble(3, 52, netip.MustParseAddr("192.0.2.1"), kind)
+		vars, _ = sink.next(t)
+		same(t, vars, ".1.3.6.1.6.3.1.1.4.1.0 ObjectIdentifier .1.3.6.1.2.1.207.0.2", ".1.3.6.1.2.1.207.1.2.5.1.6.3.52.1 Integer "+want)
+	}
+	a.ProtoTrouble(3, 52, netip.MustParseAddr("fe80::1"), TTLError)
+	vars, _ = sink.next(t)
+	same(t, vars, ".1.3.6.1.6.3.1.1.4.1.0 ObjectIdentifier .1.3.6.1.2.1.207.0.2", ".1.3.6.1.2.1.207.1.2.5.1.6.3.52.2 Integer 1")
 	idle(t, a)
-	if n := a.Counts()["snmp"]; n.Sent != 4 || n.Failed != 0 {
+	if n := a.Counts()["snmp"]; n.Sent != 8 || n.Failed != 0 {
 		t.Errorf("%+v", n)
 	}
 }

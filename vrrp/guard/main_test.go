@@ -106,7 +106,7 @@ type testAgent struct {
 }
 
 func (a *testAgent) run(said string, every time.Duration) error {
-	if _, err := a.vip.RemoveLeftovers([]vip.Group{a.g}); err != nil {
+	if err := a.vip.Remove(a.g); err != nil {
 		return err
 	}
 	// Standard error is not handed on: the pipe's reader would wait for the guard.

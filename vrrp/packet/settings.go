@@ -15,7 +15,7 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 	for _, a := range in.Addresses {
 		listed = append(listed, a.Prefix.Addr())
 	}
-	six := IPv6(in)
+	six := in.IPv6()
 	every := in.AdvertInt
 	if every <= 0 {
 		every = time.Second
@@ -51,23 +51,10 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 	return a, e, nil
 }
 
-// IPv6 reports whether an instance's adverts go by IPv6: the family of its first address, else of what it sends from or to.
-func IPv6(in vrrp.Instance) bool {
-	switch {
-	case len(in.Addresses) > 0:
-		return in.Addresses[0].Prefix.Addr().Is6()
-	case in.McastSrcIP.IsValid():
-		return in.McastSrcIP.Is6()
-	case len(in.Unicast.Peers) > 0:
-		return in.Unicast.Peers[0].Addr.Is6()
-	}
-	return in.NativeIPv6
-}
-
 // VersionOf is the version an instance speaks: 3 over IPv6, else its own, else vrrp_version.
 func VersionOf(in vrrp.Instance, g vrrp.Global) uint8 {
 	switch {
-	case IPv6(in), in.Version == Version3:
+	case in.IPv6(), in.Version == Version3:
 		return Version3
 	case in.Version == 0 && g.Version == Version3:
 		return Version3

@@ -8,7 +8,6 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/alert"
 	"github.com/reeve-lb/reeve/vrrp/notify"
-	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/track"
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
@@ -33,7 +32,7 @@ func (s *Speaker) Apply(c vrrp.Config, defaultElection vrrp.Election) source.Pro
 			continue // Plans said why
 		}
 		set, err := newSettings(s.o.Node, row+1, in, c, plans[at], s.elected(in.Election, defaultElection))
-		key := routerKey{in.Interface, in.VirtualRouterID, packet.IPv6(in)}
+		key := routerKey{in.Interface, in.VirtualRouterID, in.IPv6()}
 		other, twice := vrids[key]
 		switch {
 		case err != nil:

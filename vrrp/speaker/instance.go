@@ -49,6 +49,7 @@ type instance struct {
 	refused error  // addresses that the kernel does not take, though others are on
 	m       machine.Machine
 	started bool
+	startup time.Duration // what was left of vrrp_startup_delay when it was made
 	timers  [machine.Timers]boottime.Time
 	asks    uint64   // changes of the addresses that hands were asked for
 	whenOff []func() // to be done when no address is left to remove
@@ -69,9 +70,9 @@ type instance struct {
 	datagram packet.Datagram // under judgement; its memory is used again
 }
 
-func newInstance(sp *Speaker, s *settings, p *port) *instance {
+func newInstance(sp *Speaker, s *settings, p *port, startup time.Duration) *instance {
 	i := &instance{
-		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.group.On(),
+		sp: sp, name: s.in.Name, log: sp.log, port: p, set: s, asked: s, held: s.group.On(), startup: startup,
 		packets: netio.NewQueue(packetBound),
 		hands:   newHands(),
 		work:    make(chan func(), workBound),
@@ -79,13 +80,20 @@ func newInstance(sp *Speaker, s *settings, p *port) *instance {
 		scored:  make(chan struct{}, 1),
 		deaf:    make(chan struct{}),
 		gone:    make(chan struct{}),
-		m:       machine.New(s.machine),
 		into:    packet.Advert{Addresses: make([]netip.Addr, 0, packet.MaxAddresses)},
 		frame:   make([]byte, 0, packet.MaxLen),
 	}
+	i.m = machine.New(i.config(s))
 	i.history.since = time.Now()
 	i.history.cause = "startup"
 	return i
+}
+
+// config is what the machine gets of settings: they know nothing of when the instance was made.
+func (i *instance) config(s *settings) machine.Config {
+	c := s.machine
+	c.StartupDelay = i.startup
+	return c
 }
 
 // post has f done on the instance's goroutine; false if the instance has ended. The instance's goroutine itself never waits
@@ -261,7 +269,17 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 		i.sp.alerter.AuthTrouble(source, alert.AuthTypeMismatch)
 	case packet.WrongPassword:
 		i.sp.alerter.AuthTrouble(source, alert.AuthFailure)
+	case packet.WrongTTL:
+		i.protoTrouble(source, alert.TTLError)
+	case packet.WrongVersion:
+		i.protoTrouble(source, alert.VersionError)
+	case packet.WrongChecksum:
+		i.protoTrouble(source, alert.ChecksumError)
 	}
+}
+
+func (i *instance) protoTrouble(source netip.Addr, kind alert.ProtoError) {
+	i.sp.alerter.ProtoTrouble(i.ifindex(), i.set.in.VirtualRouterID, source, kind)
 }
 
 // refresh has links and addresses looked at.
@@ -339,6 +357,6 @@ func (i *instance) reconfigure(s *settings, v view) {
 	}
 	i.saw(v) // the priority first: it is in the next advert
 	if differs {
-		i.feed(machine.Configure{Config: s.machine, Addresses: changed, Shrunk: s.shrunk(old)})
+		i.feed(machine.Configure{Config: i.config(s), Addresses: changed, Shrunk: s.shrunk(old)})
 	}
 }

@@ -18,7 +18,6 @@ type Addresses interface {
 	Remove(g vip.Group) error
 	Announce(g vip.Group, repeat int) error
 	AnnounceOn(g vip.Group, devs []string) error
-	RemoveLeftovers(groups []vip.Group) ([]netip.Prefix, error)
 	Prepare(s vip.Setup) ([]netip.Prefix, error)
 	Undo() error
 	Faults(instance string) []error

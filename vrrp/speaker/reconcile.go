@@ -65,7 +65,7 @@ func (s *Speaker) reconcile() {
 }
 
 // prepare makes the machine ready for what the instances will do: virtual MACs, kernel settings, what stays on whoever is
-// MASTER. At first it undoes what a former life left. What fails is tried again when an interface comes.
+// MASTER. It undoes what a former life left, also of instances that come later. What fails is tried again when an interface comes.
 func (s *Speaker) prepare(setup vip.Setup) {
 	found, err := s.vip.Prepare(setup)
 	if len(found) > 0 {
@@ -112,20 +112,10 @@ func (s *Speaker) stranger(on bool, key portKey) func(vrid uint8, source netip.A
 	}
 }
 
-// begin makes an instance. What a former life left on the interface goes before the first advert.
+// begin makes an instance. What a former life left of it on the interface is off: prepare saw to it.
 func (s *Speaker) begin(set *settings) {
-	found, err := s.vip.RemoveLeftovers([]vip.Group{set.group})
-	if err != nil {
-		s.log.Error("("+set.in.Name+") addresses of a former life could not be removed", "error", err)
-	}
-	if len(found) > 0 {
-		s.log.Info("("+set.in.Name+") removed addresses that a former life left", "addresses", found)
-	}
 	if s.made.IsZero() { // a start that the machine is slow at is no part of the delay, as with keepalived
 		s.made = time.Now()
-	}
-	if delay := set.global.StartupDelay; delay > 0 {
-		set.machine.StartupDelay = max(delay-time.Since(s.made), 0)
 	}
 	key := set.port()
 	p := s.ports[key]
@@ -134,7 +124,7 @@ func (s *Speaker) begin(set *settings) {
 		s.ports[key] = p
 		p.start()
 	}
-	i := newInstance(s, set, p)
+	i := newInstance(s, set, p, max(set.global.StartupDelay-time.Since(s.made), 0))
 	p.join(set.in.VirtualRouterID, i)
 	ctx, force := context.WithCancel(context.Background())
 	i.force = force

@@ -38,7 +38,7 @@ func newSettings(node string, row int, in vrrp.Instance, c vrrp.Config, plan vip
 	if in.Priority == 0 {
 		in.Priority = 100
 	}
-	s := &settings{row: row, in: in, global: c.Global, cluster: cluster, known: track.NewKnown(c), plan: plan, group: plan.Group, six: packet.IPv6(in)}
+	s := &settings{row: row, in: in, global: c.Global, cluster: cluster, known: track.NewKnown(c), plan: plan, group: plan.Group, six: in.IPv6()}
 	for _, g := range c.SyncGroups {
 		if slices.Contains(g.Members, in.Name) {
 			s.sync = &g
@@ -51,6 +51,9 @@ func newSettings(node string, row int, in vrrp.Instance, c vrrp.Config, plan vip
 	s.machine = machine.Of(node, in, c.Global, s.advert.Version, cluster)
 	if s.sync != nil {
 		s.machine.Group = s.sync.Name
+		if in.PriorityChanges == nil && s.sync.PriorityChanges != nil { // the members say it: a group's priority is always 0
+			s.machine.TellPriority = *s.sync.PriorityChanges
+		}
 	}
 	return s, nil
 }

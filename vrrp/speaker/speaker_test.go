@@ -22,6 +22,7 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/guard"
 	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
 type checked struct{ *testing.M }
@@ -187,6 +188,61 @@ func TestLife(t *testing.T) {
 	}
 	if w := guard.words; w[0] != "pet A" && w[0] != "pet B" || w[len(w)-1] != "drop A" {
 		t.Errorf("the guard was told %q", w)
+	}
+}
+
+// TestStartupDelay: what is left of the delay is the instance's, not its settings': reading the same file again changes
+// nothing, and takes nothing of the delay away.
+func TestStartupDelay(t *testing.T) {
+	link(t, "v7", "10.7.0.1/24")
+	s, _ := run(t, Options{})
+	const delay = time.Hour
+	c := vrrp.Config{Global: vrrp.Global{StartupDelay: delay}, Instances: []vrrp.Instance{instanceOf("A", "v7", "10.7.0.100/24", 1, 255)}}
+	s.Apply(c, vrrp.ElectionVRRP)
+	await(t, "the instance", func() bool { return s.find("A") != nil })
+	i := s.find("A")
+	waits := func() (waits bool) {
+		i.locked(func() { waits = i.timers[machine.Startup] != 0 && i.m.State() == machine.Init })
+		return waits
+	}
+	await(t, "the owner waits", waits)
+	plans, _ := vip.Plans(c)
+	again, err := newSettings("", 1, c.Instances[0], c, plans[0], false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.locked(func() {
+		if again.differs(i.set) {
+			t.Errorf("a change where nothing changed: %+v, %+v", i.set.machine, again.machine)
+		}
+		if left := i.config(again).StartupDelay; left <= delay-time.Minute || left > delay {
+			t.Errorf("%v are left of the delay", left)
+		}
+	})
+}
+
+// TestGroupTellsPriority: notify_priority_changes of a sync group is for its members that say nothing themselves, as
+// measured with keepalived 2.2.7.
+func TestGroupTellsPriority(t *testing.T) {
+	yes, no := true, false
+	for _, c := range []struct {
+		own, group *bool
+		global     bool
+		want       bool
+	}{
+		{nil, &yes, false, true}, {&no, &yes, false, false}, {&yes, nil, false, true}, {nil, nil, true, true}, {nil, nil, false, false},
+	} {
+		in := instanceOf("A", "v0", "10.1.0.100/24", 1, 100)
+		in.PriorityChanges = c.own
+		conf := vrrp.Config{
+			Global: vrrp.Global{NotifyPriorityChanges: c.global}, Instances: []vrrp.Instance{in},
+			SyncGroups: []vrrp.SyncGroup{{Name: "G", Members: []string{"A"}, PriorityChanges: c.group}},
+		}
+		plans, _ := vip.Plans(conf)
+		set, err := newSettings("", 1, in, conf, plans[0], false)
+		if err != nil || set.machine.TellPriority != c.want {
+			t.Errorf("%+v: tells %v, %v", c, set.machine.TellPriority, err)
+		}
 	}
 }
 

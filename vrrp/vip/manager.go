@@ -218,16 +218,3 @@ func (m *Manager) Remove(g Group) error {
 	_, err := m.take(g)
 	return err
 }
-
-// RemoveLeftovers takes off what a former life of this node left behind, and returns what it found. Call it with all
-// configured groups before the first advert.
-func (m *Manager) RemoveLeftovers(groups []Group) ([]netip.Prefix, error) {
-	var found []netip.Prefix
-	var errs []error
-	for _, g := range groups {
-		f, err := m.take(g)
-		found = append(found, f...)
-		errs = append(errs, err)
-	}
-	return found, errors.Join(errs...)
-}

@@ -267,16 +267,28 @@ func TestRemoveLeftovers(t *testing.T) {
 	n := lab.New(t)
 	m := newMachine(t, n, "a", "10.0.0.1/24")
 	n.Must(m.host.AddAddr("eth0", "10.0.0.100/32"), m.host.AddAddr("eth0", "10.0.0.102/32"))
-	other := group("eth7", 0, "10.0.0.103/32")
-	m.do(func() error {
-		found, err := m.RemoveLeftovers([]Group{group("eth0", 0, "10.0.0.100/32", "10.0.0.101/32"), group("eth0", 0, "10.0.0.102/32"), other})
-		if want := []netip.Prefix{prefix("10.0.0.100/32"), prefix("10.0.0.102/32")}; !slices.Equal(found, want) {
-			t.Errorf("found %v, want %v", found, want)
-		}
-		return err
-	})
-	m.expect(false, "10.0.0.100/32", "10.0.0.102/32")
-	m.expect(true, "10.0.0.1/24")
+	named := func(name string, g Group) Group { g.Instance = name; return g }
+	first := named("VI_1", group("eth0", 0, "10.0.0.100/32", "10.0.0.101/32"))
+	second, other := named("VI_2", group("eth0", 0, "10.0.0.102/32")), named("VI_7", group("eth7", 0, "10.0.0.103/32"))
+	prepare := func(want []netip.Prefix, groups ...Group) {
+		t.Helper()
+		m.do(func() error {
+			found, err := m.Prepare(Setup{Groups: groups})
+			if !slices.Equal(found, want) {
+				t.Errorf("found %v, want %v", found, want)
+			}
+			return err
+		})
+	}
+	prepare([]netip.Prefix{prefix("10.0.0.100/32")}, first, other)
+	m.expect(false, "10.0.0.100/32")
+	m.expect(true, "10.0.0.1/24", "10.0.0.102/32") // whose instance is not known
+	m.add(first)
+	prepare([]netip.Prefix{prefix("10.0.0.102/32")}, first, second) // it comes with a reload
+	m.expect(false, "10.0.0.102/32")
+	m.expect(true, "10.0.0.100/32", "10.0.0.101/32") // in use
+	prepare(nil, first, second)
+	m.expect(true, "10.0.0.100/32", "10.0.0.101/32")
 }
 
 func TestLink(t *testing.T) {

@@ -74,7 +74,7 @@ func NewSetup(c vrrp.Config, plans []Plan) Setup {
 }
 
 func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
-	p := Plan{Instance: in.Name, Interface: in.Interface, Source: in.Interface, IPv6: isIPv6(in)}
+	p := Plan{Instance: in.Name, Interface: in.Interface, Source: in.Interface, IPv6: in.IPv6()}
 	p.Group = Group{
 		Instance: in.Name, Interface: in.Interface, Lifetime: in.VIPLifetime, Routes: in.Routes, Rules: in.Rules,
 		Addresses: slices.Concat(in.Addresses, in.Excluded), Block: takesNone(in, g), Table: g.Nftables,
@@ -96,6 +96,13 @@ func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
 			p.Interface = v.Name
 		}
 	}
+	if len(p.VMACs) > 0 { // as keepalived has it: what the virtual router's family can't speak for stays below
+		for i, a := range p.Group.Addresses {
+			if a.Dev == "" && a.Prefix.Addr().Is6() != p.IPv6 {
+				p.Group.Addresses[i].Dev = in.Interface
+			}
+		}
+	}
 	above := map[string]string{}
 	for i, a := range p.Group.Addresses {
 		if a.Dev == "" || a.Dev == in.Interface || !in.VMAC.Addr && !a.UseVMAC {
@@ -115,13 +122,6 @@ func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
 		p.Group.Addresses[i].Dev = above[a.Dev]
 	}
 	return p, nil
-}
-
-func isIPv6(in vrrp.Instance) bool {
-	for _, a := range slices.Concat(in.Addresses, in.Excluded) {
-		return a.Prefix.Addr().Is6()
-	}
-	return in.NativeIPv6 || in.McastSrcIP.Is6()
 }
 
 // takesNone: a MASTER that does not own the addresses takes no traffic to them. Strict mode says so unless accept does.

@@ -291,6 +291,40 @@ func (c *conn) newRule(r vrrp.Rule) error {
 func (c *conn) delRule(r vrrp.Rule) error { return c.rule(unix.RTM_DELRULE, unix.NLM_F_ACK, r) }
 
 func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
+	action, err := ruleAction(r)
+	if err != nil {
+		return err
+	}
+	table, err := ruleTable(r, action)
+	if err != nil {
+		return err
+	}
+	more, err := ruleWords(r)
+	if err != nil {
+		return err
+	}
+	for _, dev := range []string{r.IIF, r.OIF} {
+		if len(dev) >= unix.IFNAMSIZ {
+			return fmt.Errorf("interface %q: name is longer than %d bytes", dev, unix.IFNAMSIZ-1)
+		}
+	}
+	at := c.begin(kind, flags)
+	c.out = append(c.out, ruleFamily(r), byte(max(r.To.Bits(), 0)), byte(max(r.From.Bits(), 0)), more.tos, shortTable(table), 0, 0, action)
+	c.out = binary.NativeEndian.AppendUint32(c.out, more.flags)
+	c.selectors(r)
+	for _, a := range more.attributes {
+		c.attr(a.kind, a.value)
+	}
+	if table != unix.RT_TABLE_UNSPEC {
+		c.uint32(fraTable, table)
+	}
+	c.attr(fraProtocol, []byte{protocol})
+	c.end(at)
+	return nil
+}
+
+// ruleAction is what a rule does with a packet that it matches: a look into a table, a jump to another rule, or an end.
+func ruleAction(r vrrp.Rule) (byte, error) {
 	action := byte(actTable)
 	switch r.Type {
 	case "", "unicast", "lookup", "table":
@@ -301,31 +335,25 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 	case "prohibit":
 		action = actProhib
 	default:
-		return fmt.Errorf("unknown type of rule %q", r.Type)
+		return 0, fmt.Errorf("unknown type of rule %q", r.Type)
 	}
 	if r.Goto != 0 {
 		action = actGoto
 	}
-	more, err := ruleWords(r)
-	if err != nil {
-		return err
-	}
-	table := uint32(unix.RT_TABLE_MAIN)
+	return action, nil
+}
+
+// ruleTable is the table that a rule looks into: main unless it says another one, none if it looks into none or into that
+// of the packet's VRF.
+func ruleTable(r vrrp.Rule, action byte) (uint32, error) {
 	if action != actTable || r.L3MDev {
-		table = unix.RT_TABLE_UNSPEC
-	} else if r.Table != "" {
-		if table, err = tableOf(r.Table); err != nil {
-			return err
-		}
+		return unix.RT_TABLE_UNSPEC, nil
 	}
-	for _, dev := range []string{r.IIF, r.OIF} {
-		if len(dev) >= unix.IFNAMSIZ {
-			return fmt.Errorf("interface %q: name is longer than %d bytes", dev, unix.IFNAMSIZ-1)
-		}
-	}
-	at := c.begin(kind, flags)
-	c.out = append(c.out, ruleFamily(r), byte(max(r.To.Bits(), 0)), byte(max(r.From.Bits(), 0)), more.tos, shortTable(table), 0, 0, action)
-	c.out = binary.NativeEndian.AppendUint32(c.out, more.flags)
+	return tableOf(r.Table)
+}
+
+// selectors appends which packets a rule matches, and its place among the rules.
+func (c *conn) selectors(r vrrp.Rule) {
 	if r.To.IsValid() && r.To.Bits() > 0 {
 		c.attr(fraDst, r.To.Masked().Addr().AsSlice())
 	}
@@ -351,15 +379,6 @@ func (c *conn) rule(kind, flags uint16, r vrrp.Rule) error {
 		}
 		c.uint32(fraFwmask, mask)
 	}
-	for _, a := range more.attributes {
-		c.attr(a.kind, a.value)
-	}
-	if table != unix.RT_TABLE_UNSPEC {
-		c.uint32(fraTable, table)
-	}
-	c.attr(fraProtocol, []byte{protocol})
-	c.end(at)
-	return nil
 }
 
 // ruleExtras are the rarer words of a rule, as the kernel wants them.

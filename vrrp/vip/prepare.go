@@ -26,9 +26,9 @@ type Setup struct {
 }
 
 // Prepare makes the machine what s wants, and what an earlier Prepare wanted and s does not as it was: virtual MACs, kernel
-// settings, static addresses, routes and rules. The first call undoes what a former life left behind, by the journal and
-// by s.Groups, and returns the addresses among it; call it before the first advert. Calling it again with the same Setup
-// makes good what failed (an interface that came later). One failure keeps nothing else from being done; the error joins a
+// settings, static addresses, routes and rules. The first call undoes what a former life left behind, by the journal; every
+// call takes off what is on of the groups that come new with s, and returns those addresses: call it before their first
+// advert. Calling it again with the same Setup makes good what failed (an interface that came later). One failure keeps nothing else from being done; the error joins a
 // *LinkError, *AddressError or *PolicyError for each.
 func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 	m.mu.Lock()
@@ -36,14 +36,13 @@ func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 	if err := m.open(); err != nil {
 		return nil, err
 	}
-	var found []netip.Prefix
 	var errs []error
 	if !m.recovered {
 		m.recovered = true
-		var err error
-		found, err = m.recover(s.Groups)
-		errs = append(errs, err)
+		errs = append(errs, m.recover())
 	}
+	found, err := m.clear(s.Groups)
+	errs = append(errs, err)
 	m.announcer.pace(s.Pacing)
 	m.damper.set(s.Delays)
 	s.Table = cmp.Or(s.Table, defaultTable)
@@ -196,8 +195,9 @@ func (m *Manager) newStatics(all []vrrp.Address) ([]vrrp.Address, error) {
 	return ours, nil
 }
 
-// recover undoes what a former life left on the machine.
-func (m *Manager) recover(groups []Group) ([]netip.Prefix, error) {
+// recover undoes what the journal says that a former life left on the machine: all but the groups' addresses, which come
+// and go too often to be written down.
+func (m *Manager) recover() error {
 	j, err := readJournal(m.o.Journal)
 	errs := []error{err}
 	if j != nil {
@@ -221,8 +221,18 @@ func (m *Manager) recover(groups []Group) ([]netip.Prefix, error) {
 			errs = append(errs, m.fw.drop(j.Tables...))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// clear takes off what is on of the groups that the setup before has not, or has elsewhere. In a cluster a former life's
+// instances may come long after the start, with the configuration in force.
+func (m *Manager) clear(groups []Group) ([]netip.Prefix, error) {
 	var found []netip.Prefix
+	var errs []error
 	for _, g := range groups {
+		if slices.ContainsFunc(m.setup.Groups, func(o Group) bool { return o.Instance == g.Instance && o.Interface == g.Interface }) {
+			continue
+		}
 		f, err := m.off(g)
 		found = append(found, f...)
 		errs = append(errs, err)

@@ -3,6 +3,7 @@ package vip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -411,6 +412,21 @@ func TestPlans(t *testing.T) {
 	}
 	if on := plans[len(plans)-1].Group.On(); on[0].Dev != "eth1" || on[1].Dev != "vrrp.10" {
 		t.Errorf("use_vmac_addr: %v", on)
+	}
+	// What keepalived 2.2.7 does: addresses that are not listed say nothing of the family, and those of the other one stay on
+	// the interface below.
+	mixed := vmac("G", "eth0", "10.0.0.7/32", 11)
+	mixed.Excluded = []vrrp.Address{address("fd00::7/64"), address("10.0.0.8/32")}
+	unlisted := vmac("H", "eth0", "10.0.0.9/32", 12)
+	unlisted.Addresses, unlisted.Excluded = nil, []vrrp.Address{address("fd00::9/64")}
+	plans, _ = Plans(vrrp.Config{Instances: []vrrp.Instance{mixed, unlisted}})
+	got = nil
+	for _, p := range plans {
+		got = append(got, fmt.Sprint(p.VMACs[0].MAC, p.Group.On()))
+	}
+	want = []string{"00:00:5e:00:01:0b [{vrrp.11 10.0.0.7/32} {eth0 fd00::7/64} {vrrp.11 10.0.0.8/32}]", "00:00:5e:00:01:0c [{eth0 fd00::9/64}]"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 	for _, c := range []struct {
 		accept, strict *bool

@@ -44,7 +44,6 @@ global_defs {
   reload_check_config              = true
   reload_time_file                 = "/etc/keepalived/when"
   reload_repeat                    = true
-  random_seed                      = 7
   net_namespace                    = "blue"
   instance                         = "one"
   use_pid_dir                      = true
