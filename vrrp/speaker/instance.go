@@ -65,6 +65,9 @@ type instance struct {
 	heard   uint64
 	into    packet.Advert
 	frame   []byte
+	// With auth_type AH: numbers of the latest advert, and of the latest one of our own in its IP header.
+	sequence packet.Sequence
+	ident    uint16
 
 	datagram packet.Datagram // under judgement; its memory is used again
 }
@@ -213,6 +216,11 @@ func (i *instance) stepped(m machine.Machine, actions []machine.Action) {
 // judge looks at one datagram, which came so many times.
 func (i *instance) judge(d packet.Datagram, times int) {
 	f := i.set.expect.Judge(&i.into, d)
+	if !f.Refused() {
+		if replayed := i.sequence.Take(d); replayed.Refused() {
+			f = replayed
+		}
+	}
 	if f.Cause != 0 {
 		i.counters.AddTimes(f.Cause, times)
 		i.alarm(d.Source, f)
@@ -250,7 +258,7 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 		i.sp.alerter.AuthTrouble(source, alert.InvalidAuthType)
 	case packet.AuthMismatch, packet.AuthAHeader:
 		i.sp.alerter.AuthTrouble(source, alert.AuthTypeMismatch)
-	case packet.WrongPassword:
+	case packet.WrongPassword, packet.WrongSPI, packet.Replayed:
 		i.sp.alerter.AuthTrouble(source, alert.AuthFailure)
 	}
 }

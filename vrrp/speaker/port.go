@@ -17,6 +17,7 @@ type portKey struct {
 	dev    string
 	group  netip.Addr // zero in unicast
 	source netip.Addr // unicast; unspecified: any address of the interface
+	ah     bool       // adverts have an authentication header in front, and a protocol number of their own
 }
 
 // port is an interface's sockets with the instances there, by VRID.
@@ -35,7 +36,7 @@ type port struct {
 func newPort(key portKey, log hclog.Logger) *port {
 	p := &port{key: key, gone: make(chan struct{}), byVRID: map[uint8]*instance{}}
 	p.Port = netio.New(netio.Options{
-		Interface: key.dev, Group: key.group, Unicast: key.source.IsValid(), Source: key.source, Receive: p.receive,
+		Interface: key.dev, Group: key.group, Unicast: key.source.IsValid(), Source: key.source, AH: key.ah, Receive: p.receive,
 		Garbage: func() { p.counters.Add(packet.TooShort) },
 		State: func(err error) {
 			if err != nil {

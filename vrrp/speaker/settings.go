@@ -66,6 +66,9 @@ func (s *settings) wanted() string {
 	return machine.Backup.String()
 }
 
+// sealed reports whether adverts have an authentication header.
+func (s *settings) sealed() bool { return s.expect.AuthType == packet.AuthAH }
+
 // port is where adverts come in and go out.
 func (s *settings) port() portKey {
 	if s.unicast() {
@@ -76,9 +79,9 @@ func (s *settings) port() portKey {
 				source = netip.IPv6Unspecified()
 			}
 		}
-		return portKey{dev: s.plan.Interface, source: source}
+		return portKey{dev: s.plan.Interface, source: source, ah: s.sealed()}
 	}
-	return portKey{dev: s.plan.Interface, group: s.multicast()}
+	return portKey{dev: s.plan.Interface, group: s.multicast(), ah: s.sealed()}
 }
 
 // multicast is the group that adverts go to without peers.
