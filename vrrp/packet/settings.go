@@ -30,7 +30,7 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 		if in.AuthType == vrrp.AuthPass && !strict(in, g) {
 			pass = in.AuthPass
 		}
-		if a, err = New(in.VirtualRouterID, PriorityStop, every, pass, listed); in.AuthType == vrrp.AuthAH && !strict(in, g) {
+		if a, err = New(in.VirtualRouterID, PriorityStop, every, pass, listed); in.AuthType == vrrp.AuthAH && in.AuthPass != "" && !strict(in, g) {
 			a.AuthType, key = AuthAH, KeyOf(in.AuthPass)
 		}
 	}

@@ -112,7 +112,8 @@ func (s *settings) same(old *settings) bool {
 
 // differs reports whether anything changed that the machine or the network has to know.
 func (s *settings) differs(old *settings) bool {
-	return !s.same(old) || s.machine != old.machine || s.in.Priority != old.in.Priority || !reflect.DeepEqual(s.advert, old.advert)
+	return !s.same(old) || s.machine != old.machine || s.in.Priority != old.in.Priority || !reflect.DeepEqual(s.advert, old.advert) ||
+		s.expect.Key != old.expect.Key
 }
 
 // shrunk reports whether there is no address that was not there before.
