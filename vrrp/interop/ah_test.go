@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -109,6 +110,35 @@ func TestAHPair(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAHPartition: after a cut the machine beyond it, MASTER for a shorter time, has the lower sequence numbers. Its adverts
+// are refused, and still the addresses are announced anew, to those who heard it.
+func TestAHPartition(t *testing.T) {
+	s := newSegment(t)
+	p, _ := start(t, s.Test, s.a, config(100, sealed, func(in *vrrp.Instance) { in.Garp.MasterDelay = new(time.Duration) }))
+	k := s.sealedKeepalived(t, s.b, 50, "")
+	s.owner(t, s.a)
+	s.Must(k.AwaitOutput(s.ctx, "Entering BACKUP STATE"), s.b.Cut(), k.AwaitOutput(s.ctx, "Entering MASTER STATE"))
+	var mac string
+	s.Must(s.a.Do(func() error {
+		i, err := net.InterfaceByName("eth0")
+		if err == nil {
+			mac = i.HardwareAddr.String()
+		}
+		return err
+	}))
+	arp, err := s.observer.Capture(s.ctx, "eth0", "arp", "arp.isgratuitous == 1", "arp.src.proto_ipv4", "arp.src.hw_mac")
+	s.Must(err)
+	t.Cleanup(func() { _ = arp.Stop() })
+	s.Must(s.b.Heal(), p.AwaitOutput(s.ctx, "already processed. Packet dropped."))
+	s.owner(t, s.a)
+	if _, err := arp.Await(s.ctx, 5, func(r []string) bool { return r[0] == vip && r[1] == mac }); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(p.Output(), "from=MASTER") {
+		t.Error("the better machine gave up MASTER")
 	}
 }
 

@@ -226,6 +226,7 @@ func (i *instance) judge(d packet.Datagram, times int) {
 		i.alarm(d.Source, f)
 	}
 	if f.Refused() {
+		i.outdated(d.Source, f)
 		return
 	}
 	i.heard += uint64(times)
@@ -240,6 +241,15 @@ func (i *instance) judge(d packet.Datagram, times int) {
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
 	i.stepped(i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now()))
+}
+
+// outdated answers an advert with an old sequence number and the right key that a MASTER hears of a lower one: that was MASTER
+// beyond a cut, where it came to fewer numbers, and neighbours may have its MAC address. Somebody who replays such an advert
+// has the addresses announced where they are, and no more.
+func (i *instance) outdated(source netip.Addr, f packet.Finding) {
+	if theirs := i.into.Priority; f.Cause == packet.Replayed && i.m.State() == machine.Master && theirs > 0 && int(theirs) < i.m.EffectivePriority() {
+		i.stepped(i.m.Heard(machine.Advert{Source: source, Priority: theirs, AdvertInt: i.into.AdvertInt}, boottime.Now()))
+	}
 }
 
 // alarm names a mismatch, once for a peer and cause.
