@@ -178,6 +178,6 @@ func dumpStats(st speaker.InstanceStatus) dump.Stats {
 		PacketLenErr: n(packet.TooShort, packet.TooLong), AdvertIntervalErr: n(packet.IntervalMismatch),
 		IPTTLErr: n(packet.WrongTTL, packet.PeerTTL), InvalidTypeRcvd: n(packet.WrongType),
 		AddrListErr: n(packet.CountMismatch, packet.AddressMismatch), InvalidAuthType: n(packet.InvalidAuthType),
-		AuthTypeMismatch: n(packet.AuthMismatch, packet.AuthAHeader), AuthFailure: n(packet.WrongPassword),
+		AuthTypeMismatch: n(packet.AuthMismatch, packet.AuthAHeader), AuthFailure: n(packet.WrongPassword, packet.WrongSPI, packet.Replayed),
 	}
 }

@@ -306,6 +306,11 @@ func (d *decoder) instances() {
 			d.ps.As(source.ClassTolerated)
 			in.AuthType, in.AuthPass = vrrp.AuthNone, ""
 		}
+		if in.AuthType == vrrp.AuthAH && in.AuthPass != "" && in.State == "MASTER" && in.Priority != 255 && !strict(in, d.doc.VRRP.Global) {
+			d.warnf(at("state"), "write state BACKUP", "auth_type AH listens before it speaks: 'state MASTER' is taken for BACKUP in vrrp_instance '%s'", in.Name)
+			d.ps.As(source.ClassTolerated)
+			in.State = "BACKUP"
+		}
 		if problem, hint := advertInt(in); problem != "" {
 			d.errorf(at("advert_int"), hint, "%s is no time for 'advert_int'", tree.Quote(seconds3(in.AdvertInt)))
 			in.AdvertInt = rounded(in)

@@ -283,7 +283,11 @@ func genInstance(t *rapid.T, i int, c *vrrp.Config) vrrp.Instance {
 	} else {
 		in.AdvertInt = seconds(t, "advert", 1, 255)
 		if rapid.Bool().Draw(t, "auth") {
-			in.AuthType, in.AuthPass = vrrp.AuthPass, rapid.StringMatching(`[!-~]{1,8}`).Draw(t, "pass")
+			in.AuthType = rapid.SampledFrom([]vrrp.AuthType{vrrp.AuthPass, vrrp.AuthAH}).Draw(t, "type")
+			if in.AuthType == vrrp.AuthAH && in.State == "MASTER" {
+				in.State = "BACKUP" // which it is taken for
+			}
+			in.AuthPass = rapid.StringMatching(`[!-~]{1,8}`).Draw(t, "pass")
 		}
 	}
 	in.McastSrcIP = maybe(t, "src", func() netip.Addr { return addr(t, "src", six) })

@@ -85,10 +85,12 @@ func (v *validator) instance(in *vrrp.Instance) {
 	}
 }
 
+var authTypes = map[vrrp.AuthType]string{vrrp.AuthPass: "PASS", vrrp.AuthAH: "AH"}
+
 func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, at func(string) source.Pos) {
 	switch {
-	case in.AuthType == vrrp.AuthPass && in.AuthPass == "" && !broken("auth_pass"):
-		v.ps.Errorf(at("auth_type"), "write auth_pass on a line of its own", "vrrp_instance '%s' has auth_type PASS and no auth_pass", in.Name)
+	case in.AuthType != vrrp.AuthNone && in.AuthPass == "" && !broken("auth_pass"):
+		v.ps.Errorf(at("auth_type"), "write auth_pass on a line of its own", "vrrp_instance '%s' has auth_type %s and no auth_pass", in.Name, authTypes[in.AuthType])
 	case in.AuthType == vrrp.AuthNone && in.AuthPass != "" && !broken("auth_type"):
 		v.ps.Errorf(at("auth_pass"), "write auth_type PASS", "vrrp_instance '%s' has an auth_pass and no auth_type", in.Name)
 		v.ps.As(source.ClassSilent)
@@ -96,6 +98,9 @@ func (v *validator) authentication(in *vrrp.Instance, broken func(string) bool, 
 		v.ps.Warnf(at("auth_pass"), "", "only the first 8 bytes of auth_pass are used")
 		v.ps.As(source.ClassTolerated)
 		v.ps.Name("auth-pass-long")
+	}
+	if in.AuthType == vrrp.AuthAH {
+		v.ps.Warnf(at("auth_type"), "write auth_type PASS, or version 3 without authentication, on all machines", "auth_type AH is deprecated (RFC 3768) in vrrp_instance '%s'", in.Name)
 	}
 }
 

@@ -435,3 +435,43 @@ func TestSurplusAddressesAreExcluded(t *testing.T) {
 	check1(t, "listed, carried", []int{len(i.Addresses), len(i.Excluded)}, []int{255, 45})
 	check1(t, "the first that is not listed", i.Excluded[0].Prefix.Addr().String(), lines[255])
 }
+
+// TestAuthTypeAH: a word of keepalived.conf and of HCL, with a warning that is no mistake to -t.
+func TestAuthTypeAH(t *testing.T) {
+	auth := "authentication {\nauth_type AH\nauth_pass secret\n}\n"
+	hcl := `vrrp_instance "V" {
+  interface         = "eth0"
+  virtual_router_id = 5
+  virtual_ipaddress = ["10.0.0.1/24"]
+  authentication {
+    auth_type = "AH"
+    auth_pass = "secret"
+  }
+}
+`
+	for _, tc := range []struct {
+		name, file, text string
+		auth             vrrp.AuthType
+		state            string
+		words            string
+		class            source.Class
+	}{
+		{"keepalived.conf", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", auth), vrrp.AuthAH, "", "auth_type AH is deprecated (RFC 3768)", source.ClassSilent},
+		{"HCL", "k.hcl", hcl, vrrp.AuthAH, "", "auth_type AH is deprecated (RFC 3768)", source.ClassSilent},
+		{"MASTER", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", "priority 100\nstate MASTER\n"+auth), vrrp.AuthAH, "BACKUP", "'state MASTER' is taken for BACKUP", source.ClassTolerated},
+		{"owner", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", "priority 255\nstate MASTER\n"+auth), vrrp.AuthAH, "MASTER", "deprecated", source.ClassSilent},
+		{"IPv6", "k.conf", vi("V", "eth0", 5, "fe80::1/64", auth), vrrp.AuthNone, "", "VRRP version 3 has no authentication", source.ClassTolerated},
+		{"version 3", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", "version 3\n"+auth), vrrp.AuthNone, "", "VRRP version 3 has no authentication", source.ClassTolerated},
+		{"no password", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", "authentication {\nauth_type AH\n}\n"), vrrp.AuthAH, "", "has auth_type AH and no auth_pass", source.ClassTolerated},
+		{"HMAC", "k.conf", vi("V", "eth0", 5, "10.0.0.1/24", "authentication {\nauth_type HMAC\n}\n"), vrrp.AuthNone, "", "'auth_type HMAC' is not supported yet", source.ClassFatal},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d, ps := parseText(t, tc.file, tc.text)
+			i := d.VRRP.Instances[0]
+			check1(t, "instance", []any{i.AuthType, i.State}, []any{tc.auth, tc.state})
+			if !slices.ContainsFunc(ps, func(p source.Problem) bool { return strings.Contains(p.Text, tc.words) && p.Kind() == tc.class }) {
+				t.Errorf("not said as %s: %s, but %v", tc.class, tc.words, ps)
+			}
+		})
+	}
+}

@@ -273,10 +273,11 @@ func (q QuorumLoss) String() string {
 // AuthType of VRRPv2 (RFC 2338 section 5.3.6; RFC 3768 keeps the field).
 type AuthType int
 
-// The types that are understood: none, and a password in the clear.
+// The types: none, a password in the clear, and IPsec's authentication header with the password as its key (HMAC-MD5-96).
 const (
 	AuthNone AuthType = iota
 	AuthPass
+	AuthAH
 )
 
 // Instance is a `vrrp_instance`.

@@ -1,6 +1,8 @@
 package drill
 
 import (
+	"crypto/hmac"
+	"crypto/md5"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -36,6 +38,9 @@ type frame struct {
 	tos, ttl uint8
 	dontFrag bool
 	ah       bool // an authentication header stands before the advert
+	id       uint16
+	spi      netip.Addr
+	sequence uint32
 
 	// VRRP.
 	version, vrid, priority uint8
@@ -102,24 +107,40 @@ func (f *frame) ipv4(b []byte) bool {
 	case protoVRRP:
 		return f.vrrp(payload)
 	case protoAH:
-		return f.authHeader(payload)
+		f.id = binary.BigEndian.Uint16(b[4:])
+		return f.authHeader(b[:head], payload)
 	case protoIGMP:
 		return f.igmp(payload)
 	}
 	return false
 }
 
-// authHeader reads RFC 4302's header and what it protects.
-func (f *frame) authHeader(b []byte) bool {
-	if len(b) < 12 || b[0] != protoVRRP {
+// authHeader reads RFC 4302's header behind an IP header, and what it protects. The ICV is HMAC-MD5-96 with the password of
+// all labs; RFC 4302 leaves out the TTL, keepalived by unicast only.
+func (f *frame) authHeader(ip, b []byte) bool {
+	const fixed, whole = 12, 24
+	if len(b) < whole || b[0] != protoVRRP {
 		return false
 	}
-	n := (int(b[1]) + 2) * 4
-	if n > len(b) {
-		return false
+	f.ah, f.spi, f.sequence = true, addr4(b[4:]), binary.BigEndian.Uint32(b[8:])
+	if n := (int(b[1]) + 2) * 4; n != whole {
+		f.fault(fmt.Sprintf("%d bytes of authentication header", n))
 	}
-	f.ah = true
-	return f.vrrp(b[n:])
+	if b[2] != 0 || b[3] != 0 {
+		f.fault("reserved bytes of the authentication header")
+	}
+	covered := slices.Concat(ip, b)
+	covered[1], covered[6], covered[7], covered[10], covered[11] = 0, 0, 0, 0, 0
+	if !f.dst.IsMulticast() {
+		covered[8] = 0
+	}
+	clear(covered[len(ip)+fixed : len(ip)+whole])
+	mac := hmac.New(md5.New, []byte("test"))
+	mac.Write(covered)
+	if !hmac.Equal(mac.Sum(nil)[:whole-fixed], b[fixed:whole]) {
+		f.fault("ICV")
+	}
+	return f.vrrp(b[whole:])
 }
 
 // ipv6 reads RFC 8200's header, and a hop-by-hop header where MLD has one.
@@ -370,7 +391,7 @@ func (f *frame) line(n names) string {
 			put(" auth=%d:%q", f.authType, f.auth)
 		}
 		if f.ah {
-			put(" ah")
+			put(" ah spi=%s", n.addr(f.spi)) // the numbers are looked at by play.sealed
 		}
 		put(" vips=%v", f.addrs)
 	case kindRequest, kindReply:

@@ -17,7 +17,7 @@ const (
 	wireV2    = "01005e00001202000000000a0800" + "45c0002800010000ff70d0360a5b0001e0000012" + "21336401010187310a5b00647465737400000000"
 	wireV3    = "01005e00001202000000000a0800" + "45c0002400070000ff70d0340a5b0001e0000012" + "310a9602003238530a5b00640a5b0065"
 	wireZero6 = "33330000001202000000000a86dd" + "6c000000001870fffe80000000000000000000fffe00000aff020000000000000000000000000012" + "313300010064d1befe800000000000000000000000000100"
-	wireAH    = "01005e00001202000000000a0800" + "45c0004000010000ff33d05b0a5b0001e0000012" + "700400000a5b000100000001abababababababababababab" + "2133640102016e0b0a5b00640000000000000000"
+	wireAH    = "01005e00001202000000000a0800" + "45c0004000010000ff33d05b0a5b0001e0000012" + "700400000a5b000100000001e56e02d0c3b8b252afc4f23d" + "2133640102016e0b0a5b00640000000000000000"
 	wireGARP  = "ffffffffffff02000000000a0806" + "0001080006040001" + "02000000000a0a5b0064" + "ffffffffffff0a5b0064"
 	wireReply = "02000000000b02000000000a0806" + "0001080006040002" + "02000000000a0a5b0064" + "02000000000b0a5b0002"
 	wireNA    = "33330000000102000000000a86dd" + "6000000000203afffe80000000000000000000fffe00000aff020000000000000000000000000001" + "8800d789a0000000fe800000000000000000000000000100020102000000000a"
@@ -47,7 +47,7 @@ func TestFrames(t *testing.T) {
 		"v2":    {wireV2, `advert A>01:00:5e:00:00:12 A>224.0.0.18 tos=c0 ttl=255 df=false v2 vrid=51 prio=100 int=1s auth=1:"test" vips=[10.91.0.100]`},
 		"v3":    {wireV3, "advert A>01:00:5e:00:00:12 A>224.0.0.18 tos=c0 ttl=255 df=false v3 vrid=10 prio=150 int=500ms vips=[10.91.0.100 10.91.0.101]"},
 		"zero6": {wireZero6, "advert of priority 0 A>33:33:00:00:00:12 A>ff02::12 tos=c0 ttl=255 df=false v3 vrid=51 prio=0 int=1s vips=[fe80::100]"},
-		"ah":    {wireAH, `advert A>01:00:5e:00:00:12 A>224.0.0.18 tos=c0 ttl=255 df=false v2 vrid=51 prio=100 int=1s auth=2:"" ah vips=[10.91.0.100]`},
+		"ah":    {wireAH, `advert A>01:00:5e:00:00:12 A>224.0.0.18 tos=c0 ttl=255 df=false v2 vrid=51 prio=100 int=1s auth=2:"" ah spi=A vips=[10.91.0.100]`},
 		"garp":  {wireGARP, "arp request A>broadcast 10.91.0.100(A) to 10.91.0.100(broadcast)"},
 		"reply": {wireReply, "arp reply A>B 10.91.0.100(A) to B(B)"},
 		"na":    {wireNA, "neighbour advertisement A>33:33:00:00:00:01 A>ff02::1 hl=255 flags=a0 target=fe80::100(A)"},
@@ -95,6 +95,11 @@ func TestFrameFaults(t *testing.T) {
 	b[14+20+6]++
 	if f, _ := decodeFrame(b); !strings.HasSuffix(f.line(who), "BROKEN: checksum") {
 		t.Errorf("a wrong checksum: %s", f.line(who))
+	}
+	b = bytesOf(t, wireAH)
+	b[14+20+12] ^= 1
+	if f, _ := decodeFrame(b); !strings.HasSuffix(f.line(who), "BROKEN: ICV") {
+		t.Errorf("an ICV of another key: %s", f.line(who))
 	}
 }
 

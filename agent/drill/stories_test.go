@@ -23,6 +23,8 @@ var stories = []story{
 	{name: "owner", v3: true, tell: tellOwner},
 	{name: "unicast", v3: true, tell: tellUnicast},
 	{name: "kill", tell: tellKill},
+	{name: "ah", tell: tellAH},
+	{name: "ah-unicast", tell: tellAHUnicast},
 	{name: "partition", v3: true, tell: tellPartition},
 	{name: "newcomer", tell: tellNewcomer},
 	{name: "equal", v3: true, tell: tellEqual},
@@ -223,6 +225,62 @@ func tellUnicast(p *play) {
 	p.handover(10)
 	began := p.begin("a", settings{priority: 100, words: to("a", "b")})
 	p.took("coming back", began, p.settled("a", began, 10).at, p.down(100))
+}
+
+const authAH = "    auth_type AH\n    auth_pass test"
+
+// tellAH: authentication headers, through a stop and a crash. The numbers go on from machine to machine, and
+// nobody refuses another's.
+func tellAH(p *play) {
+	a, b := settings{priority: 100, auth: authAH}, settings{priority: 50, auth: authAH}
+	p.pair(a, b, 10)
+	p.handover(10)
+	began := p.begin("a", a)
+	p.took("coming back", began, p.settled("a", began, 10).at, p.down(100))
+	at := p.kill("a")
+	p.took("take-over", p.last("a", kindAdvert, at), p.settled("b", at, 10).at, p.down(50))
+	began = p.begin("a", a)
+	p.settled("a", began, 10)
+	p.beat("a", 2)
+	p.sealed()
+}
+
+// tellAHUnicast is the same by unicast, whose ICV is made otherwise, with a TTL of its own.
+func tellAHUnicast(p *play) {
+	to := func(self, peer string, priority int) settings {
+		return settings{priority: priority, auth: authAH, words: fmt.Sprintf("unicast_src_ip %s\n  unicast_ttl 9\n  unicast_peer {\n    %s\n  }", address(self), address(peer))}
+	}
+	p.pair(to("a", "b", 100), to("b", "a", 50), 10)
+	p.handover(10)
+	began := p.begin("a", to("a", "b", 100))
+	p.took("coming back", began, p.settled("a", began, 10).at, p.down(100))
+	p.sealed()
+}
+
+// sealed wants of all adverts that their authentication headers' numbers rise by one, whoever sends; that each start counts
+// identifications from 1; that nothing is wrong with an ICV; and that no daemon refused any.
+func (p *play) sealed() {
+	p.t.Helper()
+	sequence, ids := uint32(0), map[string]uint16{}
+	for _, f := range p.wire.all(time.Time{}, isAdvert) {
+		if !f.ah || f.authType != 2 || f.auth != "" || f.spi != f.src || len(f.broken) > 0 {
+			p.faults = append(p.faults, fmt.Sprintf("%s: %s sends %+v", p.cast, f.host, f))
+		}
+		if f.sequence != sequence+1 {
+			p.faults = append(p.faults, fmt.Sprintf("%s: %s numbers an advert %d after %d", p.cast, f.host, f.sequence, sequence))
+		}
+		if f.id != 1 && f.id != ids[f.host]+1 {
+			p.faults = append(p.faults, fmt.Sprintf("%s: %s has the identification %d after %d", p.cast, f.host, f.id, ids[f.host]))
+		}
+		sequence, ids[f.host] = f.sequence, f.id
+	}
+	for host, d := range p.daemons {
+		for _, bad := range []string{"IPSEC", "AH header", "advert dropped"} {
+			if len(d.log.all(time.Time{}, bad)) > 0 {
+				p.faults = append(p.faults, fmt.Sprintf("%s: %s says %s", p.cast, host, bad))
+			}
+		}
+	}
 }
 
 // tellKill: everything that belongs to the master's daemon is killed; started again, it tidies up and preempts.

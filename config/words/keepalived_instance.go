@@ -9,7 +9,7 @@ var keepalivedInstance = []Word{
 	{Name: "version", Type: Enum, Enum: []string{"", "", "2", "3"}, Field: "Version", Doc: "Version of VRRP. Default: vrrp_version; 3 if the addresses are IPv6."},
 	{Name: "native_ipv6", Type: Flag, Field: "NativeIPv6", Doc: "Adverts go by IPv6. Not needed: the first address says so."},
 	{Name: "authentication", Type: Block, Sub: "authentication", Doc: "Password of VRRPv2."},
-	{Name: "auth_type", In: []string{"authentication"}, Type: Enum, Enum: []string{"", "PASS"}, Later: []string{"AH", "HMAC"}, Field: "AuthType", Doc: "PASS: a plain password."},
+	{Name: "auth_type", In: []string{"authentication"}, Type: Enum, Enum: []string{"", "PASS", "AH"}, Later: []string{"HMAC"}, Field: "AuthType", Doc: "PASS: a plain password. AH: IPsec's authentication header (HMAC-MD5-96), IPv4 only; deprecated."},
 	{Name: "auth_pass", In: []string{"authentication"}, Type: String, Field: "AuthPass", Doc: "The password, at most 8 bytes."},
 	{Name: "mcast_src_ip", Type: Addr, Field: "McastSrcIP", Doc: "Source address of adverts. Default: the interface's first, with IPv6 its link-local one."},
 	{Name: "unicast_src_ip", Dialect: Keepalived, Type: Addr, Field: "McastSrcIP", Doc: "The same as mcast_src_ip, for unicast."},

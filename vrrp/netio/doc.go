@@ -1,5 +1,5 @@
 // Package netio sends and receives VRRP adverts: one pair of raw sockets of IP protocol 112 for each interface, family and
-// way (multicast or unicast), shared by all instances there.
+// way (multicast or unicast), shared by all instances there; instances with auth_type AH share a pair of protocol 51.
 //
 // What is sent has keepalived's header (TOS or traffic class 0xc0, TTL or hop limit 255, DF clear), goes out by the bound
 // interface whatever the routes say, and is not looped back. What is received is told with the header's addresses and TTL;

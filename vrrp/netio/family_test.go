@@ -120,13 +120,13 @@ func TestUnicast(t *testing.T) {
 			for _, p := range []*node{a, b, other} {
 				p.opened(t)
 			}
-			if err := a.SendTo(Envelope{addr(c.a), addr(c.b), 0}, []byte("one")); err != nil {
+			if err := a.SendTo(Envelope{Source: addr(c.a), Destination: addr(c.b)}, []byte("one")); err != nil {
 				t.Fatal(err)
 			}
 			if d := b.next(t); d.Source != addr(c.a) || d.Destination != addr(c.b) || d.TTL != 255 || string(d.Payload) != "one" {
 				t.Errorf("received %+v", d)
 			}
-			if err := b.SendTo(Envelope{addr(c.b), addr(c.a), 7}, []byte("two")); err != nil {
+			if err := b.SendTo(Envelope{Source: addr(c.b), Destination: addr(c.a), TTL: 7}, []byte("two")); err != nil {
 				t.Fatal(err)
 			}
 			if d := a.next(t); d.TTL != 7 || string(d.Payload) != "two" {
@@ -150,7 +150,7 @@ func TestDestinationIsTold(t *testing.T) {
 	group.opened(t)
 	from := newNodeWith(t, ha, Options{Interface: "eth0", Unicast: true, Source: addr("10.0.0.1")})
 	from.opened(t)
-	if err := from.SendTo(Envelope{addr("10.0.0.1"), addr("10.0.0.2"), 0}, []byte("to you")); err != nil {
+	if err := from.SendTo(Envelope{Source: addr("10.0.0.1"), Destination: addr("10.0.0.2")}, []byte("to you")); err != nil {
 		t.Fatal(err)
 	}
 	if d := group.next(t); d.Destination != addr("10.0.0.2") {
@@ -158,7 +158,7 @@ func TestDestinationIsTold(t *testing.T) {
 	}
 	unicast := newNodeWith(t, hb, Options{Interface: "eth0", Unicast: true, Source: addr("10.0.0.2")})
 	unicast.opened(t)
-	if err := from.SendTo(Envelope{addr("10.0.0.1"), packet.Group4, 0}, []byte("to all")); err != nil {
+	if err := from.SendTo(Envelope{Source: addr("10.0.0.1"), Destination: packet.Group4}, []byte("to all")); err != nil {
 		t.Fatal(err)
 	}
 	if d := group.next(t); string(d.Payload) != "to all" {
@@ -180,7 +180,7 @@ func TestUnicastWaitsForItsAddress(t *testing.T) {
 	n.Must(hb.AddAddr("eth0", "10.0.0.20/24"))
 	a := newNodeWith(t, ha, Options{Interface: "eth0", Unicast: true, Source: addr("10.0.0.1")})
 	a.opened(t)
-	if err := a.SendTo(Envelope{addr("10.0.0.1"), addr("10.0.0.20"), 0}, []byte("late")); err != nil {
+	if err := a.SendTo(Envelope{Source: addr("10.0.0.1"), Destination: addr("10.0.0.20")}, []byte("late")); err != nil {
 		t.Fatal(err)
 	}
 	if d := b.next(t); string(d.Payload) != "late" {

@@ -172,3 +172,40 @@ func TestHostile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAH: protocol 51 in both directions, with an identification of the sender's, and deaf to protocol 112, as a Port of
+// that is to 51.
+func TestAH(t *testing.T) {
+	n := lab.New(t)
+	ha, hb := n.Host("a", "10.0.0.1/24"), n.Host("b", "10.0.0.2/24")
+	o := Options{Interface: "eth0", AH: true}
+	a, b, plainA, plainB := newNodeWith(t, ha, o), newNodeWith(t, hb, o), newNode(t, ha), newNode(t, hb)
+	for _, p := range []*node{a, b, plainA, plainB} {
+		p.opened(t)
+	}
+	source := netip.MustParseAddr("10.0.0.1")
+	if err := plainA.Send(source, []byte("an advert without header")); err != nil {
+		t.Fatal(err)
+	}
+	frame := append(make([]byte, packet.AHLen), "an advert"...)
+	packet.KeyOf("test").Seal(frame, packet.Datagram{
+		Source: source, Destination: packet.Group4, TTL: packet.TTL, AH: packet.AuthHeader{ID: 7, Sequence: 9},
+	})
+	if err := a.SendTo(Envelope{Source: source, Destination: packet.Group4, ID: 7}, frame); err != nil {
+		t.Fatal(err)
+	}
+	d := b.next(t)
+	if !d.AH.Present || d.AH.ID != 7 || d.AH.Sequence != 9 || d.Source != source || d.TTL != 255 || string(d.Payload) != "an advert" {
+		t.Errorf("received %+v", d)
+	}
+	if d := plainB.next(t); d.AH.Present || string(d.Payload) != "an advert without header" {
+		t.Errorf("received %+v", d)
+	}
+	for name, p := range map[string]*node{"51": b, "112": plainB} {
+		select {
+		case d := <-p.got:
+			t.Errorf("the port of protocol %s has %+v too", name, d)
+		default:
+		}
+	}
+}

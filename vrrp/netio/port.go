@@ -36,19 +36,30 @@ type Options struct {
 	// not have to be on the machine yet.
 	Unicast bool
 	Source  netip.Addr
+	// AH makes a Port of IP protocol 51 instead of 112, IPv4 only: what is sent begins with an authentication header, and
+	// what is received has one in front of it.
+	AH bool
 	// Receive gets each datagram on the goroutine of Run; the payload is valid during the call only. It must not block.
 	Receive func(packet.Datagram)
-	// Garbage is called for what is no whole packet of protocol 112; may be nil.
+	// Garbage is called for what is no whole packet of the protocol; may be nil.
 	Garbage func()
 	// State is told each time the sockets opened (nil) or could not be opened, on the goroutine of Run; may be nil.
 	State func(error)
+}
+
+func (o Options) protocol() uint8 {
+	if o.AH {
+		return packet.ProtocolAH
+	}
+	return packet.Protocol
 }
 
 // Envelope says how one payload travels.
 type Envelope struct {
 	Source      netip.Addr
 	Destination netip.Addr
-	TTL         int // or hop limit; 0: 255
+	TTL         int    // or hop limit; 0: 255
+	ID          uint16 // identification of IPv4, which an authentication header covers; 0: the kernel chooses
 }
 
 // Stats counts what happened on a Port since New.
@@ -85,7 +96,7 @@ func New(o Options) *Port {
 	if o.Unicast {
 		family = o.Source
 	}
-	return &Port{o: o, v6: family.Is6(), poked: make(chan struct{}, 1), out: newSender()}
+	return &Port{o: o, v6: family.Is6(), poked: make(chan struct{}, 1), out: newSender(o.protocol())}
 }
 
 // Poke says that the interface may be another now: the Port tries again, or opens anew if the interface was replaced.

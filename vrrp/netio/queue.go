@@ -38,7 +38,7 @@ func (q *Queue) Put(d packet.Datagram) bool {
 	defer q.mu.Unlock()
 	for n := range q.used {
 		at := (q.first + n) % len(q.slots)
-		if s := &q.slots[at]; s.Source == d.Source && s.TTL == d.TTL && s.Destination == d.Destination && bytes.Equal(s.Payload, d.Payload) {
+		if s := &q.slots[at]; s.Source == d.Source && s.TTL == d.TTL && s.Destination == d.Destination && s.AH == d.AH && bytes.Equal(s.Payload, d.Payload) {
 			q.counts[at]++
 			q.merged++
 			q.last(n)

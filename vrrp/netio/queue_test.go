@@ -115,3 +115,18 @@ func BenchmarkQueue(b *testing.B) {
 		q.Take(&out)
 	}
 }
+
+// TestQueueAH: adverts that differ in their authentication header alone are two.
+func TestQueueAH(t *testing.T) {
+	q := NewQueue(4)
+	d := packet.Datagram{Payload: []byte("advert"), AH: packet.AuthHeader{Present: true, Sequence: 1}}
+	q.Put(d)
+	q.Put(d)
+	d.AH.Sequence = 2
+	q.Put(d)
+	for want, times := range []int{2, 1} {
+		if n, ok := q.Take(&d); !ok || n != times || d.AH.Sequence != uint32(want+1) {
+			t.Errorf("took %+v %d times", d, n)
+		}
+	}
+}

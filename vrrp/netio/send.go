@@ -16,18 +16,20 @@ const (
 
 // sender is a send socket with what one packet needs, kept so that none allocates. Its Port's mutex guards it.
 type sender struct {
-	fd    int
-	frame []byte
-	oob   []byte
-	to4   unix.SockaddrInet4
-	to6   unix.SockaddrInet6
+	fd       int
+	protocol uint8 // in the header of IPv4
+	frame    []byte
+	oob      []byte
+	to4      unix.SockaddrInet4
+	to6      unix.SockaddrInet6
 }
 
-func newSender() sender {
+func newSender(protocol uint8) sender {
 	s := sender{
-		fd:    -1,
-		frame: make([]byte, 0, packet.IPv4HeaderLen+packet.MaxLen),
-		oob:   make([]byte, unix.CmsgSpace(unix.SizeofInet6Pktinfo)+unix.CmsgSpace(4)),
+		fd:       -1,
+		protocol: protocol,
+		frame:    make([]byte, 0, packet.IPv4HeaderLen+packet.MaxLen),
+		oob:      make([]byte, unix.CmsgSpace(unix.SizeofInet6Pktinfo)+unix.CmsgSpace(4)),
 	}
 	// Two control messages: the source with the interface, and the hop limit.
 	h := unix.CmsgLen(unix.SizeofInet6Pktinfo)
@@ -64,7 +66,8 @@ func (e Envelope) flags() int {
 
 func (s *sender) send4(e Envelope, payload []byte) error {
 	s.frame = packet.AppendIPv4(s.frame[:0], e.Source, e.Destination, len(payload))
-	s.frame[8] = byte(e.ttl())
+	s.frame[8], s.frame[9] = byte(e.ttl()), s.protocol
+	binary.BigEndian.PutUint16(s.frame[4:], e.ID)
 	s.frame = append(s.frame, payload...)
 	s.to4.Addr = e.Destination.As4()
 	return unix.Sendto(s.fd, s.frame, e.flags(), &s.to4)

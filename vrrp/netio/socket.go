@@ -93,10 +93,13 @@ func send6(index int) []option {
 // The socket is deaf until it is as it shall be, so that it has nothing from another interface.
 func openReceive(o Options, v6 bool, index int) (int, error) {
 	family, settings, filter := unix.AF_INET, receive4, onlyVRRP4
-	if v6 {
+	switch {
+	case v6:
 		family, settings, filter = unix.AF_INET6, receive6, acceptAll
+	case o.AH:
+		filter = onlyAH
 	}
-	fd, _, err := socket(o.Interface, family, packet.Protocol)
+	fd, _, err := socket(o.Interface, family, int(o.protocol()))
 	if err != nil {
 		return -1, err
 	}

@@ -14,7 +14,7 @@ const (
 	Version3      = 3
 	TypeAdvert    = 1   // the only type there is
 	Protocol      = 112 // RFC 9568 section 5.1.1.4
-	ProtocolAH    = 51  // RFC 4302: IPsec's authentication header, which is not supported
+	ProtocolAH    = 51  // RFC 4302: IPsec's authentication header, in front of adverts of authentication type AH
 	TTL           = 255 // RFC 9568 section 5.1.1.3: a packet that was routed is refused
 	PriorityOwner = 255 // RFC 9568 section 5.2.4: the router that owns the addresses
 	PriorityStop  = 0   // RFC 9568 section 5.2.4: the master stops taking part

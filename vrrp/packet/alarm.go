@@ -57,7 +57,7 @@ func (d Detail) String() string {
 func (f Finding) Trouble(source netip.Addr) Trouble {
 	t := Trouble{Source: source, What: f.Cause.String(), Detail: Detail{f.Got, f.Want, f.Address, f.Other}}
 	switch f.Cause {
-	case WrongChecksum, TooShort, TooLong, UnknownVRID, QueueFull, WrongTTL, PeerTTL:
+	case WrongChecksum, TooShort, TooLong, UnknownVRID, QueueFull, WrongTTL, PeerTTL, Replayed:
 		t.Detail = Detail{} // numbers that are another one with each packet are no change
 	}
 	return t

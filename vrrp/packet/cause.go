@@ -13,7 +13,7 @@ type Cause int
 const (
 	// WrongFamily: IPv4 where IPv6 is expected, or the other way round.
 	WrongFamily Cause = iota + 1
-	// AuthAHeader: the packet has IPsec's authentication header (auth_type AH), which is not supported.
+	// AuthAHeader: the packet has IPsec's authentication header and our auth_type is not AH, or the other way round.
 	AuthAHeader
 	// TooShort: fewer bytes than the header and its count of addresses need.
 	TooShort
@@ -27,7 +27,7 @@ const (
 	InvalidAuthType
 	// AuthMismatch: another type than ours.
 	AuthMismatch
-	// WrongPassword: type PASS with another password.
+	// WrongPassword: type PASS with another password, or type AH with an ICV that our password does not make.
 	WrongPassword
 	// IntervalMismatch: another advert_int than ours, for which version 2 refuses the packet.
 	IntervalMismatch
@@ -51,6 +51,10 @@ const (
 	UnknownVRID
 	// QueueFull: the instance was too busy to look at it.
 	QueueFull
+	// WrongSPI: an authentication header whose security parameter index is not the source address.
+	WrongSPI
+	// Replayed: an authentication header with a sequence number that is not higher than all before.
+	Replayed
 
 	causes
 )
@@ -58,7 +62,7 @@ const (
 var causeNames = [causes]string{
 	"none", "family", "auth_ah", "too_short", "too_long", "ttl", "version", "auth_type_invalid", "auth_type_mismatch",
 	"password", "advert_int", "type", "checksum", "not_multicast", "not_unicast", "not_a_peer", "peer_ttl",
-	"address_count", "address_list", "unknown_vrid", "queue_full",
+	"address_count", "address_list", "unknown_vrid", "queue_full", "spi", "replayed",
 }
 
 // String is the name under which the cause is counted.
@@ -90,7 +94,10 @@ func (f Finding) Error() string {
 	case WrongFamily:
 		return fmt.Sprintf("received IPv%d, expecting IPv%d", f.Got, f.Want)
 	case AuthAHeader:
-		return "Received AH header but auth type not AH (auth_type AH is not supported)"
+		if f.Want == AuthAH {
+			return "No AH header but auth type is AH"
+		}
+		return "Received AH header but auth type not AH"
 	case TooShort:
 		return fmt.Sprintf("vrrp packet too short, length %d and expect %d", f.Got, f.Want)
 	case TooLong:
@@ -104,6 +111,9 @@ func (f Finding) Error() string {
 	case AuthMismatch:
 		return fmt.Sprintf("received a %d auth, expecting %d!", f.Got, f.Want)
 	case WrongPassword:
+		if f.Want == AuthAH {
+			return "IPSEC-AH : invalid IPSEC HMAC-MD5 value. Due to fields mutation or bad password !"
+		}
 		return "received an invalid passwd!"
 	case IntervalMismatch:
 		return fmt.Sprintf("advertisement interval mismatch mine=%d sec rcv'd=%d sec", f.Want, f.Got)
@@ -125,6 +135,10 @@ func (f Finding) rest() string {
 		return fmt.Sprintf("unicast source address %s not a unicast peer", f.Address)
 	case PeerTTL:
 		return fmt.Sprintf("TTL/HL %d not in range %d - %d", f.Got, f.Want, f.Max)
+	case WrongSPI:
+		return fmt.Sprintf("IPSEC AH : invalid IPSEC SPI value. %s and expect %s", f.Other, f.Address)
+	case Replayed:
+		return fmt.Sprintf("IPSEC-AH : sequence number %d already processed. Packet dropped. Local(%d)", uint32(f.Got), uint32(f.Want))
 	case CountMismatch:
 		return fmt.Sprintf("received an unexpected ip number count %d, expected %d!", f.Got, f.Want)
 	case AddressMismatch:

@@ -15,6 +15,11 @@
 // of either family. What keepalived calls old_unicast_checksum is version 3 by unicast over IPv4 with the multicast group
 // in the pseudo-header's destination, as its releases before 1.3.7 had it; it is understood on receipt unless forbidden.
 //
+// With auth_type AH an advert of version 2, whose authentication data are zeros, comes behind IPsec's authentication header
+// (IP protocol 51, RFC 4302, HMAC-MD5-96 of RFC 2403). As keepalived 2.2.7 has it the SPI is the source address; the ICV
+// covers the IP header with TOS, flags, fragment offset and checksum 0, and the TTL 0 by unicast but as sent by multicast; and
+// a router has one counter for the sequence numbers that it sends and hears, each higher than all before.
+//
 // What is received is judged in keepalived's order, so that the two count one and the same packet under one and the same
 // cause; lists of addresses that differ are told, not refused (as keepalived does since 2.3.3), because refusing them
 // makes two masters out of a rolling change. Alarms makes of these findings what an operator can read: each cause once

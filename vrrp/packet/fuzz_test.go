@@ -15,6 +15,8 @@ func FuzzPacket(f *testing.F) {
 	f.Add(unhex(f, six3))
 	f.Add(edit(f, 3, 255))
 	f.Add(append(AppendIPv4(nil, a1, Group4, 20), unhex(f, golden)...))
+	f.Add(unhex(f, multiAH))
+	f.Add(unhex(f, uniAH))
 	f.Add([]byte{})
 	routes := [][2]netip.Addr{{a1, Group4}, {a1, a2}, {local6, Group6}}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -31,8 +33,30 @@ func FuzzPacket(f *testing.F) {
 		}
 		if d, ok := ParseIPv4(b); ok {
 			judgeAll(d)
+			if d.AH.Present {
+				unseal(t, d)
+			}
 		}
 	})
+}
+
+// unseal reads a sealed packet of any content as if it had the right ICV: what is accepted is sealed the same again.
+func unseal(t *testing.T, d Datagram) {
+	if d.AH.Words = ahWords; len(d.Payload) > maxLen2 {
+		if expectAH().Key.opens(d, false) {
+			t.Fatalf("%d bytes have an ICV", len(d.Payload))
+		}
+		return
+	}
+	d.AH.ICV = KeyOf("test").icv(d)
+	judgeAll(d)
+	d.AH.Reserved, d.AH.SPI = 0, spi(d.Source)
+	d.AH.ICV = KeyOf("test").icv(d)
+	frame := append(make([]byte, AHLen), d.Payload...)
+	KeyOf("test").Seal(frame, d)
+	if !KeyOf("test").opens(d, false) || [icvLen]byte(frame[ahLen:]) != d.AH.ICV {
+		t.Fatalf("%+v became %x", d, frame)
+	}
 }
 
 func again(t *testing.T, d Datagram) {
@@ -60,6 +84,8 @@ func judgeAll(d Datagram) {
 		{Version: 3, Addresses: addrs("10.90.0.100")},
 		{Version: 3, IPv6: true, Addresses: addrs("fe80::99")},
 		{Version: 3, Unicast: true, CheckSource: true, Peers: []Peer{{a1, 1, 9}}},
+		expectAH(),
+		expectUniAH(),
 	} {
 		if f := e.Judge(&a, d); f.Refused() {
 			_ = f.Error()

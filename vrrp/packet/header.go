@@ -25,11 +25,9 @@ func AppendIPv4TTL(dst []byte, source, destination netip.Addr, payload int, ttl 
 	return append(dst, h[:]...)
 }
 
-// ahLen is the fixed part of an authentication header (RFC 4302 section 2).
-const ahLen = 12
-
 // ParseIPv4 splits what a raw socket receives into header and payload; false if it is no whole IPv4 packet of VRRP.
-// The payload is a part of b. An authentication header around VRRP is taken off and told.
+// The payload is a part of b. An authentication header around VRRP is taken off and told; behind options of the IP header,
+// which no router of VRRP sends, it is none.
 func ParseIPv4(b []byte) (Datagram, bool) {
 	if len(b) < IPv4HeaderLen || b[0]>>4 != 4 {
 		return Datagram{}, false
@@ -48,16 +46,27 @@ func ParseIPv4(b []byte) (Datagram, bool) {
 	case Protocol:
 		return d, true
 	case ProtocolAH:
-		p := d.Payload
-		if len(p) < ahLen || p[0] != Protocol {
-			return Datagram{}, false
-		}
-		n := (int(p[1]) + 2) * 4
-		if n < ahLen || n > len(p) {
-			return Datagram{}, false
-		}
-		d.AH, d.Payload = true, p[n:]
-		return d, true
+		ok := ihl == IPv4HeaderLen && d.takeAH(binary.BigEndian.Uint16(b[4:]))
+		return d, ok
 	}
 	return Datagram{}, false
+}
+
+// takeAH takes an authentication header off the payload of a packet with that identification.
+func (d *Datagram) takeAH(id uint16) bool {
+	p := d.Payload
+	if len(p) < ahLen || p[0] != Protocol {
+		return false
+	}
+	n := (int(p[1]) + 2) * 4
+	if n < ahLen || n > len(p) {
+		return false
+	}
+	d.AH = AuthHeader{
+		Present: true, Words: p[1], ID: id, Reserved: binary.BigEndian.Uint16(p[2:]),
+		SPI: binary.BigEndian.Uint32(p[4:]), Sequence: binary.BigEndian.Uint32(p[8:]),
+	}
+	copy(d.AH.ICV[:], p[ahLen:n])
+	d.Payload = p[n:]
+	return true
 }

@@ -11,8 +11,8 @@ import (
 // Datagram is a received VRRP payload with what the IP header told. Payload belongs to the receiver of the packet.
 type Datagram struct {
 	Source, Destination netip.Addr
-	TTL                 uint8 // or hop limit
-	AH                  bool  // the payload came behind an authentication header, protocol 51
+	TTL                 uint8      // or hop limit
+	AH                  AuthHeader // which the payload came behind, protocol 51
 	Payload             []byte
 }
 
@@ -35,7 +35,8 @@ type Expect struct {
 	Version       uint8
 	IPv6          bool // family of the adverts
 	AuthType      uint8
-	AuthData      [8]byte
+	AuthData      [8]byte       // type PASS
+	Key           Key           // type AH
 	AdvertInt     time.Duration // version 2 refuses another; version 3 learns
 	Addresses     []netip.Addr
 	SkipAddresses bool // vrrp_skip_check_adv_addr: don't compare the list
@@ -83,8 +84,8 @@ func (e *Expect) refuse(d Datagram) (f Finding, old bool) {
 	if d.Source.IsValid() && d.Source.Is6() != e.IPv6 {
 		return Finding{Cause: WrongFamily, Got: family(d.Source.Is6()), Want: family(e.IPv6)}, false
 	}
-	if d.AH {
-		return Finding{Cause: AuthAHeader, Got: AuthAH, Want: int(e.AuthType)}, false
+	if d.AH.Present != (e.AuthType == AuthAH) {
+		return Finding{Cause: AuthAHeader, Got: presence(d.AH.Present), Want: int(e.AuthType)}, false
 	}
 	f, old = structure(d, declared(b), e.group())
 	if f.Cause == TooShort || f.Cause == TooLong {
@@ -97,7 +98,7 @@ func (e *Expect) refuse(d Datagram) (f Finding, old bool) {
 		return Finding{Cause: WrongVersion, Got: int(v), Want: int(e.version())}, false
 	}
 	if e.version() == Version {
-		if f := e.refuse2(b); f.Cause != 0 {
+		if f := e.refuse2(d); f.Cause != 0 {
 			return f, false
 		}
 	}
@@ -110,6 +111,13 @@ func (e *Expect) refuse(d Datagram) (f Finding, old bool) {
 	return e.refuseRoute(d), old
 }
 
+func presence(ah bool) int {
+	if ah {
+		return AuthAH
+	}
+	return AuthNone
+}
+
 func family(six bool) int {
 	if six {
 		return 6
@@ -118,8 +126,8 @@ func family(six bool) int {
 }
 
 // refuse2 is what version 2 alone checks.
-func (e *Expect) refuse2(b []byte) Finding {
-	mine := int(e.AdvertInt / time.Second)
+func (e *Expect) refuse2(d Datagram) Finding {
+	b, mine := d.Payload, int(e.AdvertInt/time.Second)
 	switch {
 	case b[4] > AuthAH:
 		return Finding{Cause: InvalidAuthType, Got: int(b[4])}
@@ -127,10 +135,18 @@ func (e *Expect) refuse2(b []byte) Finding {
 		return Finding{Cause: AuthMismatch, Got: int(b[4]), Want: int(e.AuthType)}
 	case e.AuthType == AuthPass && subtle.ConstantTimeCompare(b[len(b)-authLen:], e.AuthData[:]) == 0:
 		return Finding{Cause: WrongPassword}
+	case e.AuthType == AuthAH && !e.Key.opens(d, e.Unicast):
+		return Finding{Cause: WrongPassword, Got: AuthAH, Want: AuthAH}
+	case e.AuthType == AuthAH && d.AH.SPI != spi(d.Source):
+		return Finding{Cause: WrongSPI, Address: d.Source, Other: address(d.AH.SPI)}
 	case int(b[5]) != mine:
 		return Finding{Cause: IntervalMismatch, Got: int(b[5]), Want: mine}
 	}
 	return Finding{}
+}
+
+func address(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
 // refuseRoute looks at how the packet came.

@@ -214,7 +214,7 @@ func TestJudge2(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := datagram(tc.b, a2, Group4)
-			d.AH = tc.ah
+			d.AH.Present = tc.ah
 			if tc.ttl != 0 {
 				d.TTL = tc.ttl
 			}
@@ -378,7 +378,7 @@ func TestCounters(t *testing.T) {
 func TestIPv4(t *testing.T) {
 	b := append(AppendIPv4(nil, a1, Group4, 20), unhex(t, golden)...)
 	d, ok := ParseIPv4(b)
-	if !ok || d.Source != a1 || d.Destination != Group4 || d.TTL != 255 || hex.EncodeToString(d.Payload) != golden || d.AH {
+	if !ok || d.Source != a1 || d.Destination != Group4 || d.TTL != 255 || hex.EncodeToString(d.Payload) != golden || d.AH.Present {
 		t.Fatalf("read back %+v %v", d, ok)
 	}
 	if b[1] != 0xc0 || b[6] != 0 {
@@ -404,7 +404,7 @@ func TestAH(t *testing.T) {
 	b := append(append(AppendIPv4(nil, a1, Group4, 20+len(ah)), ah...), unhex(t, golden)...)
 	b[9] = ProtocolAH
 	d, ok := ParseIPv4(b)
-	if !ok || !d.AH || hex.EncodeToString(d.Payload) != golden {
+	if !ok || !d.AH.Present || d.AH.SPI != 9 || d.AH.Sequence != 1 || hex.EncodeToString(d.Payload) != golden {
 		t.Fatalf("%+v %v", d, ok)
 	}
 	for _, length := range []byte{0, 60, 255} {

@@ -21,6 +21,7 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 		every = time.Second
 	}
 	var a Advert
+	var key Key
 	var err error
 	if VersionOf(in, g) == Version3 {
 		a, err = New3(in.VirtualRouterID, PriorityStop, every, listed)
@@ -29,7 +30,9 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 		if in.AuthType == vrrp.AuthPass && !strict(in, g) {
 			pass = in.AuthPass
 		}
-		a, err = New(in.VirtualRouterID, PriorityStop, every, pass, listed)
+		if a, err = New(in.VirtualRouterID, PriorityStop, every, pass, listed); in.AuthType == vrrp.AuthAH && in.AuthPass != "" && !strict(in, g) {
+			a.AuthType, key = AuthAH, KeyOf(in.AuthPass)
+		}
 	}
 	if err != nil {
 		return Advert{}, Expect{}, err
@@ -37,7 +40,7 @@ func Of(in vrrp.Instance, g vrrp.Global) (Advert, Expect, error) {
 	a.Group = g.McastGroup4
 	a.OldChecksum = yes(in.Unicast.OldChecksum, false) && !strict(in, g)
 	e := Expect{
-		Version: a.Version, IPv6: six, AuthType: a.AuthType, AuthData: a.AuthData, AdvertInt: a.AdvertInt,
+		Version: a.Version, IPv6: six, AuthType: a.AuthType, AuthData: a.AuthData, Key: key, AdvertInt: a.AdvertInt,
 		Addresses: listed, sorted: sortedSet(listed), SkipAddresses: yes(in.SkipCheckAdv, g.SkipCheckAdvAddr),
 		Unicast: len(in.Unicast.Peers) > 0, CheckSource: yes(in.Unicast.CheckSrc, g.CheckUnicastSrc), Group: g.McastGroup4,
 		NoOldChecksum: in.Unicast.OldChecksum != nil && !*in.Unicast.OldChecksum || strict(in, g),

@@ -37,6 +37,16 @@ func TestOf(t *testing.T) {
 		}, func(a Advert, e Expect) bool { return a.Version == 3 && e.IPv6 && e.Version == 3 }},
 		{"vrrp_strict has no password", func(in *vrrp.Instance, g *vrrp.Global) { g.Strict = true },
 			func(a Advert, e Expect) bool { return a.AuthType == AuthNone && e.AuthType == AuthNone }},
+		{"auth_type AH", func(in *vrrp.Instance, g *vrrp.Global) { in.AuthType = vrrp.AuthAH },
+			func(a Advert, e Expect) bool {
+				return a.AuthType == AuthAH && a.AuthData == [8]byte{} && e.AuthType == AuthAH && e.Key == KeyOf("secret")
+			}},
+		{"vrrp_strict has no header", func(in *vrrp.Instance, g *vrrp.Global) { in.AuthType, g.Strict = vrrp.AuthAH, true },
+			func(a Advert, e Expect) bool { return a.AuthType == AuthNone && e.AuthType == AuthNone }},
+		{"version 3 has no header", func(in *vrrp.Instance, g *vrrp.Global) { in.AuthType, in.Version = vrrp.AuthAH, 3 },
+			func(a Advert, e Expect) bool { return a.AuthType == AuthNone && e.AuthType == AuthNone }},
+		{"no key, no header", func(in *vrrp.Instance, g *vrrp.Global) { in.AuthType, in.AuthPass = vrrp.AuthAH, "" },
+			func(a Advert, e Expect) bool { return a.AuthType == AuthNone && e.AuthType == AuthNone }},
 		{"strict_mode off", func(in *vrrp.Instance, g *vrrp.Global) { g.Strict, in.StrictMode = true, &off },
 			func(a Advert, e Expect) bool { return a.AuthType == AuthPass }},
 		{"unicast", func(in *vrrp.Instance, g *vrrp.Global) {

@@ -130,6 +130,7 @@ func (i *instance) send(priority uint8) {
 func (i *instance) sendAll(priority uint8) error {
 	advert := i.set.advert
 	advert.Priority = priority
+	i.number()
 	if !i.set.unicast() {
 		return i.sendTo(&advert, i.port.key.group, 0)
 	}
@@ -144,12 +145,45 @@ func (i *instance) sendAll(priority uint8) error {
 	return errors.Join(errs...)
 }
 
+// number gives the next advert, to whomever it goes, its numbers (auth_type AH).
+func (i *instance) number() {
+	if !i.set.sealed() {
+		return
+	}
+	i.sequence.Next()
+	i.ident = max(i.ident+1, 1) // the kernel would fill in a 0
+}
+
 func (i *instance) sendTo(advert *packet.Advert, to netip.Addr, ttl int) error {
+	e := netio.Envelope{Source: i.source, Destination: to, TTL: ttl}
+	if i.set.sealed() {
+		return i.sendSealed(advert, e)
+	}
 	frame, err := advert.Append(i.frame[:0], i.source, to)
 	if err != nil {
 		return err
 	}
-	return i.port.SendTo(netio.Envelope{Source: i.source, Destination: to, TTL: ttl}, frame)
+	return i.port.SendTo(e, frame)
+}
+
+// sendSealed sends an advert behind an authentication header.
+func (i *instance) sendSealed(advert *packet.Advert, e netio.Envelope) error {
+	if !e.Source.Is4() {
+		return netio.ErrFamily
+	}
+	frame, err := advert.Append(i.frame[:packet.AHLen], e.Source, e.Destination)
+	if err != nil {
+		return err
+	}
+	e.ID = i.ident
+	d := packet.Datagram{
+		Source: e.Source, Destination: e.Destination, AH: packet.AuthHeader{ID: i.ident, Sequence: uint32(i.sequence)},
+	}
+	if !i.set.unicast() {
+		d.TTL = packet.TTL
+	}
+	i.set.expect.Key.Seal(frame, d)
+	return i.port.SendTo(e, frame)
 }
 
 func (i *instance) group(lifetime time.Duration) vip.Group {

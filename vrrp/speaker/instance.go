@@ -66,6 +66,9 @@ type instance struct {
 	heard   uint64
 	into    packet.Advert
 	frame   []byte
+	// With auth_type AH: numbers of the latest advert, and of the latest one of our own in its IP header.
+	sequence packet.Sequence
+	ident    uint16
 
 	datagram packet.Datagram // under judgement; its memory is used again
 }
@@ -230,11 +233,17 @@ func (i *instance) stepped(m machine.Machine, actions []machine.Action) {
 // judge looks at one datagram, which came so many times.
 func (i *instance) judge(d packet.Datagram, times int) {
 	f := i.set.expect.Judge(&i.into, d)
+	if !f.Refused() {
+		if replayed := i.sequence.Take(d); replayed.Refused() {
+			f = replayed
+		}
+	}
 	if f.Cause != 0 {
 		i.counters.AddTimes(f.Cause, times)
 		i.alarm(d.Source, f)
 	}
 	if f.Refused() {
+		i.outdated(d.Source, f)
 		return
 	}
 	i.heard += uint64(times)
@@ -249,6 +258,15 @@ func (i *instance) judge(d packet.Datagram, times int) {
 	}
 	i.history.saw(d.Source, int(i.into.Priority), time.Now())
 	i.stepped(i.m.Heard(machine.Advert{Source: d.Source, Priority: i.into.Priority, AdvertInt: i.into.AdvertInt}, boottime.Now()))
+}
+
+// outdated answers an advert with an old sequence number and the right key that a MASTER hears of a lower one: that was MASTER
+// beyond a cut, where it came to fewer numbers, and neighbours may have its MAC address. Somebody who replays such an advert
+// has the addresses announced where they are, and no more.
+func (i *instance) outdated(source netip.Addr, f packet.Finding) {
+	if theirs := i.into.Priority; f.Cause == packet.Replayed && i.m.State() == machine.Master && theirs > 0 && int(theirs) < i.m.EffectivePriority() {
+		i.stepped(i.m.Heard(machine.Advert{Source: source, Priority: theirs, AdvertInt: i.into.AdvertInt}, boottime.Now()))
+	}
 }
 
 // alarm names a mismatch, once for a peer and cause.
@@ -267,7 +285,7 @@ func (i *instance) alarm(source netip.Addr, f packet.Finding) {
 		i.sp.alerter.AuthTrouble(source, alert.InvalidAuthType)
 	case packet.AuthMismatch, packet.AuthAHeader:
 		i.sp.alerter.AuthTrouble(source, alert.AuthTypeMismatch)
-	case packet.WrongPassword:
+	case packet.WrongPassword, packet.WrongSPI, packet.Replayed:
 		i.sp.alerter.AuthTrouble(source, alert.AuthFailure)
 	case packet.WrongTTL:
 		i.protoTrouble(source, alert.TTLError)

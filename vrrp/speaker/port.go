@@ -17,6 +17,13 @@ type portKey struct {
 	dev    string
 	group  netip.Addr // zero in unicast
 	source netip.Addr // unicast; unspecified: any address of the interface
+	ah     bool       // adverts have an authentication header in front, and a protocol number of their own
+}
+
+// other is the key of those who differ in the protocol alone.
+func (k portKey) other() portKey {
+	k.ah = !k.ah
+	return k
 }
 
 // port is an interface's sockets with the instances there, by VRID.
@@ -30,12 +37,13 @@ type port struct {
 	byVRID   map[uint8]*instance
 	counters packet.Counters
 	stranger func(vrid uint8, source netip.Addr) // nobody here is of that virtual router; nil: nobody cares
+	other    *port                               // of the same key with the other protocol; nil: none
 }
 
 func newPort(key portKey, log hclog.Logger) *port {
 	p := &port{key: key, gone: make(chan struct{}), byVRID: map[uint8]*instance{}}
 	p.Port = netio.New(netio.Options{
-		Interface: key.dev, Group: key.group, Unicast: key.source.IsValid(), Source: key.source, Receive: p.receive,
+		Interface: key.dev, Group: key.group, Unicast: key.source.IsValid(), Source: key.source, AH: key.ah, Receive: p.receive,
 		Garbage: func() { p.counters.Add(packet.TooShort) },
 		State: func(err error) {
 			if err != nil {
@@ -68,8 +76,11 @@ func (p *port) receive(d packet.Datagram) {
 		return
 	}
 	p.mu.RLock()
-	i, stranger := p.byVRID[vrid], p.stranger
+	i, stranger, other := p.byVRID[vrid], p.stranger, p.other
 	p.mu.RUnlock()
+	if i == nil && other != nil {
+		i = other.of(vrid) // which says that it wants an authentication header, or none
+	}
 	if i == nil {
 		p.counters.Add(packet.UnknownVRID)
 		if stranger != nil {
@@ -80,11 +91,17 @@ func (p *port) receive(d packet.Datagram) {
 	i.receive(d)
 }
 
-// tell says whom to tell of unknown virtual routers (log_unknown_vrids).
-func (p *port) tell(stranger func(vrid uint8, source netip.Addr)) {
+func (p *port) of(vrid uint8) *instance {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.byVRID[vrid]
+}
+
+// tell says whom to tell of unknown virtual routers (log_unknown_vrids), and which port may know them.
+func (p *port) tell(stranger func(vrid uint8, source netip.Addr), other *port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stranger = stranger
+	p.stranger, p.other = stranger, other
 }
 
 func (p *port) join(vrid int, i *instance) {

@@ -56,7 +56,7 @@ func (s *Speaker) reconcile() {
 		s.begin(set)
 	}
 	for _, p := range s.ports {
-		p.tell(s.stranger(w.strangers, p.key))
+		p.tell(s.stranger(w.strangers, p.key), s.ports[p.key.other()])
 	}
 	s.mu.Lock()
 	s.names = order

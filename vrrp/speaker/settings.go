@@ -69,6 +69,9 @@ func (s *settings) wanted() string {
 	return machine.Backup.String()
 }
 
+// sealed reports whether adverts have an authentication header.
+func (s *settings) sealed() bool { return s.expect.AuthType == packet.AuthAH }
+
 // port is where adverts come in and go out.
 func (s *settings) port() portKey {
 	if s.unicast() {
@@ -79,9 +82,9 @@ func (s *settings) port() portKey {
 				source = netip.IPv6Unspecified()
 			}
 		}
-		return portKey{dev: s.plan.Interface, source: source}
+		return portKey{dev: s.plan.Interface, source: source, ah: s.sealed()}
 	}
-	return portKey{dev: s.plan.Interface, group: s.multicast()}
+	return portKey{dev: s.plan.Interface, group: s.multicast(), ah: s.sealed()}
 }
 
 // multicast is the group that adverts go to without peers.
@@ -112,7 +115,8 @@ func (s *settings) same(old *settings) bool {
 
 // differs reports whether anything changed that the machine or the network has to know.
 func (s *settings) differs(old *settings) bool {
-	return !s.same(old) || s.machine != old.machine || s.in.Priority != old.in.Priority || !reflect.DeepEqual(s.advert, old.advert)
+	return !s.same(old) || s.machine != old.machine || s.in.Priority != old.in.Priority || !reflect.DeepEqual(s.advert, old.advert) ||
+		s.expect.Key != old.expect.Key
 }
 
 // shrunk reports whether there is no address that was not there before.

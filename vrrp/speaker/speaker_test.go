@@ -22,6 +22,7 @@ import (
 	"github.com/reeve-lb/reeve/vrrp"
 	"github.com/reeve-lb/reeve/vrrp/guard"
 	"github.com/reeve-lb/reeve/vrrp/machine"
+	"github.com/reeve-lb/reeve/vrrp/packet"
 	"github.com/reeve-lb/reeve/vrrp/vip"
 )
 
@@ -358,4 +359,33 @@ func TestLimiter(t *testing.T) {
 	if !l.allow("ttl", a, now.Add(2*againAfter)) {
 		t.Error("never again")
 	}
+}
+
+// TestOtherProtocol: where some instances of an interface have auth_type AH and others have not, an advert of the wrong kind
+// is one of another configuration, not of an unknown virtual router.
+func TestOtherProtocol(t *testing.T) {
+	link(t, "ahx", "10.77.0.1/24")
+	s, stop := run(t, Options{Node: "a"})
+	defer stop()
+	one, two := instanceOf("V1", "ahx", "10.77.0.101/24", 1, 100), instanceOf("V2", "ahx", "10.77.0.102/24", 2, 100)
+	two.AuthType, two.AuthPass = vrrp.AuthAH, "test"
+	s.Apply(vrrp.Config{Instances: []vrrp.Instance{one, two}}, vrrp.ElectionVRRP)
+	hear := func(by string, vrid byte) {
+		if i := s.find(by); i != nil {
+			i.port.receive(packet.Datagram{
+				Source: netip.MustParseAddr("10.77.0.2"), Destination: packet.Group4, TTL: 255, AH: packet.AuthHeader{Present: i.port.key.ah},
+				Payload: []byte{0x21, vrid, 100, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+			})
+		}
+	}
+	counted := func(name string) uint64 {
+		for _, st := range s.Status() {
+			if st.Instance == name {
+				return st.Counters["auth_ah"]
+			}
+		}
+		return 0
+	}
+	await(t, "an advert with a header where none is wanted", func() bool { hear("V2", 1); return counted("V1") > 0 })
+	await(t, "an advert without the header that is wanted", func() bool { hear("V1", 2); return counted("V2") > 0 })
 }

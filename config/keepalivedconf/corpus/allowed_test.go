@@ -15,5 +15,4 @@ var deliberate = map[string]string{
 // notYet are the files with words that are not supported yet.
 var notYet = map[string]string{
 	"virtual-server": "virtual_server",
-	"auth-ah":        "auth_type AH",
 }

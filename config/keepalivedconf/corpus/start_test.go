@@ -22,8 +22,7 @@ var dies = strings.Fields(`grammar-brace-after-scalar grammar-missing-argument g
 
 // refused are files that keepalived runs with and Reeve does not, and why.
 var refused = map[string]string{
-	"bfd":     "there is no BFD",
-	"auth-ah": "auth_type AH is not supported yet",
+	"bfd": "there is no BFD",
 }
 
 // lenient are files that keepalived dies of and Reeve runs with, and why.
