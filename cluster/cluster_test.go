@@ -301,6 +301,9 @@ func TestNodeJoinsLaterAndVotes(t *testing.T) {
 }
 
 func TestNodeWithNewAddressStaysTheSame(t *testing.T) {
+	if raceDetector { // hashicorp/raft issue 681: it replaces a peer's address while it reads the peer's name for a metric
+		t.Skip("raft 1.8.0 itself races here; without the detector this test runs")
+	}
 	t.Parallel()
 	nodes := testCluster(t, 3)
 	leader := leaderOf(t, nodes...)

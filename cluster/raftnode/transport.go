@@ -20,6 +20,9 @@ type transport struct {
 	once sync.Once
 	wg   sync.WaitGroup
 
+	handling sync.RWMutex // held by who handles a heartbeat
+	shut     bool
+
 	beats beats
 }
 
@@ -83,10 +86,21 @@ func isHeartbeat(a *raft.AppendEntriesRequest) bool {
 	return a.PrevLogEntry == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
 }
 
-// SetHeartbeatHandler implements raft.Transport.
+// SetHeartbeatHandler implements raft.Transport. Heartbeats are handled by the goroutine that read them, which Raft's shutdown
+// does not wait for (hashicorp/raft issue 717: one that is handled after the stores are closed panics). Here Close does, and
+// none is handled after it.
 func (t *transport) SetHeartbeatHandler(handle func(raft.RPC)) {
-	t.beats.handle.Store(&handle)
-	t.NetworkTransport.SetHeartbeatHandler(handle)
+	gated := func(rpc raft.RPC) {
+		t.handling.RLock()
+		defer t.handling.RUnlock()
+		if t.shut {
+			rpc.Respond(nil, errTransportClosed)
+			return
+		}
+		handle(rpc)
+	}
+	t.beats.handle.Store(&gated)
+	t.NetworkTransport.SetHeartbeatHandler(gated)
 }
 
 // Consumer implements raft.Transport.
@@ -95,6 +109,9 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.in }
 // Close implements raft.WithClose.
 func (t *transport) Close() error {
 	t.once.Do(func() { close(t.done) })
+	t.handling.Lock()
+	t.shut = true
+	t.handling.Unlock()
 	err := t.NetworkTransport.Close()
 	t.NetworkTransport.CloseStreams()
 	t.wg.Wait()
