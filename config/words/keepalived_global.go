@@ -37,7 +37,7 @@ var keepalivedGlobal = []Word{
 	{Name: "log_unknown_vrids", Type: Flag, Field: "LogUnknownVRIDs", Doc: "Log adverts of virtual routers that are not ours."},
 	{Name: "dynamic_interfaces", Type: Line, Doc: "`dynamic_interfaces [allow_if_changes]`: interfaces may be missing, come and go (FAULT until they are there)."},
 	{Name: "default_interface", Type: String, Field: "DefaultInterface", Default: "", Doc: "Interface of static addresses that name none. Default: eth0."},
-	{Name: "disable_local_igmp", Type: Flag, Field: "DisableLocalIGMP", Status: Accepted, Note: "IGMP reports are sent as the kernel sends them; net.ipv4.igmp_link_local_mcast_reports=0 stops them", Doc: "No IGMP reports for 224.0.0.0/24 at all."},
+	{Name: "disable_local_igmp", Type: Flag, Field: "DisableLocalIGMP", Doc: "No IGMP reports for 224.0.0.0/24 at all."},
 	{Name: "vmac_prefix", Type: String, Field: "VMACPrefix", Doc: "How names of macvlans begin. Default: vrrp."},
 	{Name: "vmac_addr_prefix", Type: String, Field: "VMACAddrPrefix", Doc: "The same for macvlans of addresses on other interfaces. Default: vmac_prefix."},
 	{Name: "nftables", Type: String, Bare: true, Field: "Nftables", Doc: "Table of the firewall rules that vmac and strict need. Default: keepalived."},

@@ -20,7 +20,7 @@ var keepalivedInstance = []Word{
 	{Name: "unicast_fault_no_peer", Type: Flag, Field: "Unicast.FaultNoPeer", Doc: "Without a peer FAULT instead of multicast."},
 	{Name: "check_unicast_src", Type: Bool, Field: "Unicast.CheckSrc", Doc: "Drop adverts of who is no peer. Default: vrrp_check_unicast_src; on if a peer has a TTL."},
 	{Name: "old_unicast_checksum", Type: Line, Doc: "`old_unicast_checksum [never]`: version 3 by unicast with the checksum of keepalived up to 1.3.6. Default: as the peer does."},
-	{Name: "vrf", Type: String, Field: "VRF", Status: Accepted, Note: "an instance without an interface goes by the main routes; write interface", Doc: "VRF of an instance by unicast that has no interface."},
+	{Name: "vrf", Type: String, Field: "VRF", Doc: "VRF of an instance by unicast that has no interface."},
 	{Name: "use_vmac", Type: Line, Doc: "`use_vmac [NAME] [MAC]`: addresses and adverts on a macvlan of their own with the virtual router's MAC address."},
 	{Name: "vmac_xmit_base", Type: Flag, Field: "VMAC.XmitBase", Doc: "Adverts leave by the interface below the macvlan."},
 	{Name: "use_vmac_addr", Type: Flag, Field: "VMAC.Addr", Doc: "Addresses on other interfaces get a macvlan too."},

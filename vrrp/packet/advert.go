@@ -181,7 +181,7 @@ func (a *Advert) MarshalBinary() ([]byte, error) {
 // Read reads an advert of either version without expecting anything: version, type, length and checksum have to be right,
 // else the error is a Finding. Addresses are read into the slice that a has already, if it has room; nothing of d is kept.
 func (a *Advert) Read(d Datagram) error {
-	f, old := structure(d, declared(d.Payload), a.group())
+	f, old := structure(d, declared(d.Payload, Version), a.group())
 	if f.Cause != 0 {
 		return f
 	}

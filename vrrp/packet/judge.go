@@ -87,7 +87,7 @@ func (e *Expect) refuse(d Datagram) (f Finding, old bool) {
 	if d.AH.Present != (e.AuthType == AuthAH) {
 		return Finding{Cause: AuthAHeader, Got: presence(d.AH.Present), Want: int(e.AuthType)}, false
 	}
-	f, old = structure(d, declared(b), e.group())
+	f, old = structure(d, declared(b, e.version()), e.group())
 	if f.Cause == TooShort || f.Cause == TooLong {
 		return f, false
 	}
@@ -213,12 +213,14 @@ func sortedSet(all []netip.Addr) []netip.Addr {
 	return slices.Compact(s)
 }
 
-// declared is the version by which a payload's length is to be judged: its own if there is such a version.
-func declared(b []byte) uint8 {
-	if len(b) > 0 && b[0]>>4 == Version3 {
-		return Version3
+// declared is the version by which a payload's length is to be judged: its own if there is such a version, else ours.
+func declared(b []byte, ours uint8) uint8 {
+	if len(b) > 0 {
+		if v := b[0] >> 4; v == Version || v == Version3 {
+			return v
+		}
 	}
-	return Version
+	return ours
 }
 
 // structure checks what needs no configuration. old: the checksum is right with the multicast group as destination.

@@ -88,6 +88,9 @@ func (s *Speaker) checkLinks(in vrrp.Instance, ps *source.Problems) {
 	if in.Interface != "" {
 		check(in.Pos, "interface", in.Interface)
 	}
+	if in.Interface == "" && in.VRF != "" {
+		check(in.Pos, "vrf", in.VRF)
+	}
 	for _, a := range slices.Concat(in.Addresses, in.Excluded) {
 		if a.Dev != "" && a.Dev != in.Interface {
 			check(a.Pos, "address "+a.Prefix.String(), a.Dev)

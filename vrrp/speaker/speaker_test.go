@@ -270,6 +270,24 @@ func TestApplyProblems(t *testing.T) {
 	await(t, "LOST works when its interfaces come", func() bool { return state(s, "LOST") == machine.Master })
 }
 
+// TestVRF: an instance without an interface goes by its VRF, and waits for it.
+func TestVRF(t *testing.T) {
+	s, _ := run(t, Options{})
+	in := instanceOf("A", "", "10.6.0.100/24", 1, 255)
+	in.VRF, in.McastSrcIP, in.Addresses[0].Dev = "blue", netip.MustParseAddr("10.6.0.1"), "blue"
+	in.Unicast.Peers = []vrrp.Peer{{Addr: netip.MustParseAddr("10.6.0.2")}}
+	ps := s.Apply(vrrp.Config{Instances: []vrrp.Instance{in}}, vrrp.ElectionVRRP)
+	if text := fmt.Sprint(ps); !strings.Contains(text, "vrf") || !strings.Contains(text, `"blue"`) {
+		t.Errorf("no word of the VRF that is missing: %s", text)
+	}
+	await(t, "FAULT without its VRF", func() bool { return state(s, "A") == machine.Fault })
+	link(t, "blue", "10.6.0.1/24")
+	await(t, "MASTER when it is there", func() bool { return state(s, "A") == machine.Master && has("blue", "10.6.0.100/24") })
+	if st := s.Status()[0]; st.Transport != "blue" {
+		t.Errorf("adverts go by %q", st.Transport)
+	}
+}
+
 // leases records what the arbiter was told.
 type leases struct {
 	pets

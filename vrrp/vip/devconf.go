@@ -24,7 +24,10 @@ const (
 	promoteSecondaries = "promote_secondaries"
 )
 
-// knob is one setting of the kernel about an interface; Dev "all" is everybody's.
+// linkLocalReports says whether IGMP tells of groups in 224.0.0.0/24 (Linux's ip-sysctl); it is no interface's.
+const linkLocalReports = "igmp_link_local_mcast_reports"
+
+// knob is one setting of the kernel about an interface; Dev "all" is everybody's, "" means that it is about none.
 type knob struct {
 	Dev string
 	Key string // of net.ipv4.conf, or with the prefix "ipv6/" of net.ipv6.conf
@@ -36,6 +39,9 @@ func (k knob) path() string {
 	key, six := strings.CutPrefix(k.Key, "ipv6/")
 	if six {
 		family = "ipv6"
+	}
+	if k.Dev == "" {
+		return filepath.Join("/proc/sys/net", family, key)
 	}
 	return filepath.Join("/proc/sys/net", family, "conf", k.Dev, key)
 }

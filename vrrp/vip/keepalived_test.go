@@ -53,7 +53,7 @@ func truth(t *testing.T, h *lab.Host) []string {
 	}
 	lines := strings.Split(text, "\n")
 	err := h.Do(func() error {
-		for _, pattern := range []string{"/proc/sys/net/ipv4/conf/*/*", "/proc/sys/net/ipv6/conf/*/*"} {
+		for _, pattern := range []string{"/proc/sys/net/ipv4/conf/*/*", "/proc/sys/net/ipv6/conf/*/*", "/proc/sys/net/ipv4/igmp_*"} {
 			files, err := filepath.Glob(pattern)
 			if err != nil {
 				return err
@@ -168,6 +168,9 @@ func asKeepalived(t *testing.T, conf string, c vrrp.Config, last string, allowed
 
 func TestVMACAsKeepalived(t *testing.T) {
 	asKeepalived(t, `
+global_defs {
+  disable_local_igmp
+}
 vrrp_instance V4 {
   interface eth0
   virtual_router_id 51
@@ -198,7 +201,7 @@ vrrp_instance XB {
   virtual_ipaddress {
     10.0.0.130/24
   }
-}`, vrrp.Config{Instances: []vrrp.Instance{
+}`, vrrp.Config{Global: vrrp.Global{DisableLocalIGMP: true}, Instances: []vrrp.Instance{
 		{Name: "V4", Interface: "eth0", VirtualRouterID: 51, Priority: 255, VMAC: vrrp.VMAC{Use: true},
 			Addresses: []vrrp.Address{address("10.0.0.100/24"), address("10.0.0.101/32")}},
 		{Name: "V6", Interface: "eth0", Version: 3, VirtualRouterID: 52, Priority: 255, VMAC: vrrp.VMAC{Use: true},

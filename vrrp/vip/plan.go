@@ -17,7 +17,7 @@ const firstRulePriority = 16384
 // Plan is what an instance needs of this package.
 type Plan struct {
 	Instance  string
-	Interface string // adverts are sent and heard on it: the instance's own, or its virtual MAC
+	Interface string // adverts are sent and heard on it: the instance's own, its virtual MAC, or, without one, its VRF
 	Source    string // interface whose address adverts are sent from
 	IPv6      bool   // the virtual router's family
 	Group     Group
@@ -48,8 +48,9 @@ func Plans(c vrrp.Config) ([]Plan, source.Problems) {
 func NewSetup(c vrrp.Config, plans []Plan) Setup {
 	s := Setup{
 		Table: c.Global.Nftables, Static: staticWithPriorities(c), Delays: c.Global.InterfaceDelays,
-		Filter: FilterStyle{Priority: c.Global.NftablesPriority, Counters: c.Global.NftablesCounters},
-		Pacing: Pacing{GarpInterval: c.Global.GarpInterval, GnaInterval: c.Global.GnaInterval, Groups: c.GarpGroups},
+		Filter:      FilterStyle{Priority: c.Global.NftablesPriority, Counters: c.Global.NftablesCounters},
+		NoLocalIGMP: c.Global.DisableLocalIGMP,
+		Pacing:      Pacing{GarpInterval: c.Global.GarpInterval, GnaInterval: c.Global.GnaInterval, Groups: c.GarpGroups},
 	}
 	for i, a := range s.Static.Addresses {
 		if a.Dev == "" {
@@ -74,7 +75,7 @@ func NewSetup(c vrrp.Config, plans []Plan) Setup {
 }
 
 func planOf(in vrrp.Instance, g vrrp.Global, names names) (Plan, error) {
-	p := Plan{Instance: in.Name, Interface: in.Interface, Source: in.Interface, IPv6: in.IPv6()}
+	p := Plan{Instance: in.Name, Interface: cmp.Or(in.Interface, in.VRF), Source: in.Interface, IPv6: in.IPv6()}
 	p.Group = Group{
 		Instance: in.Name, Interface: in.Interface, Lifetime: in.VIPLifetime, Routes: in.Routes, Rules: in.Rules,
 		Addresses: slices.Concat(in.Addresses, in.Excluded), Block: takesNone(in, g), Table: g.Nftables,

@@ -23,6 +23,8 @@ type Setup struct {
 	Filter  FilterStyle
 	Pacing  Pacing
 	Delays  []vrrp.InterfaceDelay // interface_up_down_delays; one without an Interface is every other's
+	// NoLocalIGMP keeps the kernel from reporting groups in 224.0.0.0/24 (disable_local_igmp).
+	NoLocalIGMP bool
 }
 
 // Prepare makes the machine what s wants, and what an earlier Prepare wanted and s does not as it was: virtual MACs, kernel
@@ -272,6 +274,9 @@ func (m *Manager) knobs(s Setup) ([]changed, error) {
 	if s.wantsLooseReverse() {
 		errs = append(errs, m.looseReverse(want))
 	}
+	if s.NoLocalIGMP {
+		want(knob{"", linkLocalReports}, 0)
+	}
 	return out, errors.Join(errs...)
 }
 
@@ -335,6 +340,8 @@ func wantsKnob(s Setup, k knob) bool {
 	switch k.Key {
 	case "rp_filter":
 		return s.wantsLooseReverse()
+	case linkLocalReports:
+		return s.NoLocalIGMP
 	case promoteSecondaries:
 		return slices.Contains(s.promoted(), k.Dev)
 	}
