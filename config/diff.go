@@ -129,7 +129,7 @@ func posOf(v reflect.Value, otherwise source.Pos) source.Pos {
 }
 
 func (d *differ) fields(path string, a, b reflect.Value) {
-	if names := wordsOf[a.Type()]; names != nil {
+	if names := wordsOf()[a.Type()]; names != nil {
 		d.at(a, b, func() { d.words(path, "", names, a, b) })
 		return
 	}

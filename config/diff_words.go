@@ -4,13 +4,14 @@ import (
 	"maps"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
 // wordsOf are the words of the fields of VRRP's settings, by their path in the struct (Garp.MasterDelay).
-var wordsOf = func() map[reflect.Type]map[string]string {
+var wordsOf = sync.OnceValue(func() map[reflect.Type]map[string]string {
 	out := map[reflect.Type]map[string]string{}
 	for scope, typ := range map[string]reflect.Type{
 		"global_defs": reflect.TypeFor[vrrp.Global](), "vrrp_instance": reflect.TypeFor[vrrp.Instance](), "vrrp_sync_group": reflect.TypeFor[vrrp.SyncGroup](),
@@ -28,7 +29,7 @@ var wordsOf = func() map[reflect.Type]map[string]string {
 		}
 	}
 	return out
-}()
+})
 
 // more are the words of fields that the table has no Field for, because a reader takes their lines apart.
 var more = map[string]map[string]string{

@@ -76,6 +76,7 @@ func TestScenario02Owner(t *testing.T) {
 			within(t, "address after the first advert", first.at.Add(-time.Millisecond), s.owned("a"), 20*time.Millisecond)
 			d.stop()
 		}
+		t.Logf("%s: first advert after %v", a, best.Round(time.Millisecond/10))
 		if best > toleranceOf(t) {
 			t.Errorf("%s: first advert took %v, want at most 50 ms", a, best)
 		}

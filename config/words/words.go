@@ -5,6 +5,7 @@ package words
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/source"
@@ -101,19 +102,25 @@ type Word struct {
 
 // canon makes one spelling of a word's: HCL writes _ or - where a dialect has a dash or a blank.
 func canon(name string) string {
-	return strings.NewReplacer("-", "_", " ", "_").Replace(name)
+	return canonical.Replace(name)
 }
+
+var canonical = strings.NewReplacer("-", "_", " ", "_")
 
 type key struct{ scope, name string }
 
-var (
+// index is the table with ways to find a row.
+type index struct {
 	table []*Word
-	exact = map[key]*Word{}
-	loose = map[key]*Word{}
-)
+	exact map[key]*Word
+	loose map[key]*Word
+}
 
-func init() {
+// known is the index. It is made when it is asked for first: processes that read no configuration, the guard above all,
+// start without it.
+var known = sync.OnceValue(func() *index {
 	const ms = time.Millisecond
+	all := &index{exact: map[key]*Word{}, loose: map[key]*Word{}}
 	for _, rows := range [][]Word{
 		complete(haproxyTop, HAProxy, "haproxy", ms), complete(haproxyGlobal, HAProxy, "global", ms),
 		complete(haproxyProxy, HAProxy, "", ms), complete(haproxyOption, HAProxy, "", ms),
@@ -126,32 +133,33 @@ func init() {
 		complete(nativeWords, HCL, "native", time.Second), complete(nativeAlerts, HCL, "native-block", time.Second),
 	} {
 		for i := range rows {
-			add(&rows[i])
+			all.add(&rows[i])
 		}
 	}
-}
+	return all
+})
 
-func add(w *Word) {
-	known := true
+func (x *index) add(w *Word) {
+	old := true
 	for _, scope := range w.In {
-		if _, ok := exact[key{scope, w.Name}]; !ok {
-			exact[key{scope, w.Name}] = w
-			loose[key{scope, canon(w.Name)}] = w
-			known = false
+		if _, ok := x.exact[key{scope, w.Name}]; !ok {
+			x.exact[key{scope, w.Name}] = w
+			x.loose[key{scope, canon(w.Name)}] = w
+			old = false
 		}
 	}
-	if !known {
-		table = append(table, w)
+	if !old {
+		x.table = append(x.table, w)
 	}
 }
 
 // All is the whole table, in the order of the reference pages. The rows are shared: do not change them.
-func All() []*Word { return table }
+func All() []*Word { return known().table }
 
 // In lists the words of a scope, in the order of the table.
 func In(scope string) []*Word {
 	var out []*Word
-	for _, w := range table {
+	for _, w := range known().table {
 		if slices.Contains(w.In, scope) {
 			out = append(out, w)
 		}
@@ -162,9 +170,9 @@ func In(scope string) []*Word {
 // Find looks a word up as dialect d spells it; in HCL dashes, underscores and blanks are the same.
 func Find(d Dialect, scope, name string) *Word {
 	if d == HCL {
-		return loose[key{scope, canon(name)}]
+		return known().loose[key{scope, canon(name)}]
 	}
-	if w := exact[key{scope, name}]; w != nil && w.Dialect != HCL {
+	if w := known().exact[key{scope, name}]; w != nil && w.Dialect != HCL {
 		return w
 	}
 	return nil
@@ -180,7 +188,7 @@ func Prefixed(d Dialect, scope, first string) bool {
 // Elsewhere names the scopes that do know a word.
 func Elsewhere(d Dialect, name string) []string {
 	var out []string
-	for _, w := range table {
+	for _, w := range known().table {
 		if w.Name == name && (d == HCL || w.Dialect == d) {
 			for _, s := range w.In {
 				if !slices.Contains(out, s) {

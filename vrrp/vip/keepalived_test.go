@@ -84,7 +84,7 @@ func settled(t *testing.T, h *lab.Host, interfaces int) {
 	}()
 	within(t, 30*time.Second, "link-local addresses", func() bool {
 		text = output(t, h, "ip", "-6", "addr", "show", "scope", "link")
-		return strings.Count(text, "fe80") == interfaces && !strings.Contains(text, "tentative")
+		return strings.Count(text, "fe80::") == interfaces && !strings.Contains(text, "tentative")
 	})
 }
 
