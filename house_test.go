@@ -187,8 +187,6 @@ var unread = map[string]string{
 	"Global.ReloadCheckConfig": "a broken configuration changes nothing in any case",
 	"Global.ConfigID":          "the reader of keepalived.conf's, for @ID",
 	"Global.RandomSeed":        "accepted with a warning",
-	"Global.DisableLocalIGMP":  "accepted with a warning that says what to do instead",
-	"Instance.VRF":             "accepted with a warning that says what to do instead",
 	"Route.VRF":                "accepted with a warning that says what to do instead",
 }
 

@@ -88,8 +88,8 @@ func (e *Expect) refuse(d Datagram) (f Finding, old bool) {
 		return Finding{Cause: AuthAHeader, Got: presence(d.AH.Present), Want: int(e.AuthType)}, false
 	}
 	f, old = structure(d, declared(b, e.version()), e.group())
-	if f.Cause == TooShort || f.Cause == TooLong {
-		return f, false
+	if (f.Cause == TooShort || f.Cause == TooLong) && (len(b) < headerLen || versioned(b)) {
+		return f, false // how long a version that there is not has to be nobody knows
 	}
 	if !e.Unicast && d.TTL != TTL {
 		return Finding{Cause: WrongTTL, Got: int(d.TTL), Want: TTL}, false
@@ -215,12 +215,16 @@ func sortedSet(all []netip.Addr) []netip.Addr {
 
 // declared is the version by which a payload's length is to be judged: its own if there is such a version, else ours.
 func declared(b []byte, ours uint8) uint8 {
-	if len(b) > 0 {
-		if v := b[0] >> 4; v == Version || v == Version3 {
-			return v
-		}
+	if len(b) > 0 && versioned(b) {
+		return b[0] >> 4
 	}
 	return ours
+}
+
+// versioned reports whether there is the version that a payload, which is not empty, says it has.
+func versioned(b []byte) bool {
+	v := b[0] >> 4
+	return v == Version || v == Version3
 }
 
 // structure checks what needs no configuration. old: the checksum is right with the multicast group as destination.

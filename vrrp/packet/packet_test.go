@@ -262,6 +262,7 @@ func TestJudge3(t *testing.T) {
 		{name: "long", b: append(bytes.Clone(good), 1), dst: Group4, cause: TooLong},
 		{name: "version 2", b: edit(t, 11, 100), dst: Group4, cause: WrongVersion},
 		{name: "version 4", b: edit3(t, 0, 0x41), dst: Group4, cause: WrongVersion},
+		{name: "version 4, longer", b: append(edit3(t, 0, 0x41), 1, 2, 3), dst: Group4, cause: WrongVersion},
 		{name: "type 3", b: edit3(t, 0, 0x33), dst: Group4, cause: WrongType},
 		{name: "the reserved bits are not looked at", b: edit3(t, 4, 0xf0), dst: Group4},
 		{name: "damaged", b: append(bytes.Clone(good[:11]), 0x65), dst: Group4, cause: WrongChecksum},

@@ -168,9 +168,6 @@ func asKeepalived(t *testing.T, conf string, c vrrp.Config, last string, allowed
 
 func TestVMACAsKeepalived(t *testing.T) {
 	asKeepalived(t, `
-global_defs {
-  disable_local_igmp
-}
 vrrp_instance V4 {
   interface eth0
   virtual_router_id 51
@@ -201,7 +198,7 @@ vrrp_instance XB {
   virtual_ipaddress {
     10.0.0.130/24
   }
-}`, vrrp.Config{Global: vrrp.Global{DisableLocalIGMP: true}, Instances: []vrrp.Instance{
+}`, vrrp.Config{Instances: []vrrp.Instance{
 		{Name: "V4", Interface: "eth0", VirtualRouterID: 51, Priority: 255, VMAC: vrrp.VMAC{Use: true},
 			Addresses: []vrrp.Address{address("10.0.0.100/24"), address("10.0.0.101/32")}},
 		{Name: "V6", Interface: "eth0", Version: 3, VirtualRouterID: 52, Priority: 255, VMAC: vrrp.VMAC{Use: true},
@@ -209,6 +206,35 @@ vrrp_instance XB {
 		{Name: "XB", Interface: "eth0", VirtualRouterID: 63, Priority: 255, VMAC: vrrp.VMAC{Use: true, Name: "xb", XmitBase: true},
 			Addresses: []vrrp.Address{address("10.0.0.130/24")}},
 	}}, "10.0.0.130", "conf/eth0/promote_secondaries")
+}
+
+func TestNoLocalIGMPAsKeepalived(t *testing.T) {
+	asKeepalived(t, `
+global_defs {
+  disable_local_igmp
+}
+vrrp_instance V4 {
+  interface eth0
+  virtual_router_id 51
+  priority 255
+  use_vmac
+  virtual_ipaddress {
+    10.0.0.100/24
+  }
+}
+vrrp_instance V6 {
+  interface eth0
+  version 3
+  virtual_router_id 52
+  priority 255
+  use_vmac
+  virtual_ipaddress {
+    fe80::100
+  }
+}`, vrrp.Config{Global: vrrp.Global{DisableLocalIGMP: true}, Instances: []vrrp.Instance{
+		{Name: "V4", Interface: "eth0", VirtualRouterID: 51, Priority: 255, VMAC: vrrp.VMAC{Use: true}, Addresses: []vrrp.Address{address("10.0.0.100/24")}},
+		{Name: "V6", Interface: "eth0", Version: 3, VirtualRouterID: 52, Priority: 255, VMAC: vrrp.VMAC{Use: true}, Addresses: []vrrp.Address{address("fe80::100/128")}},
+	}}, "fe80::100", "conf/eth0/promote_secondaries")
 }
 
 func TestNoAcceptAsKeepalived(t *testing.T) {

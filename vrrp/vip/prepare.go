@@ -161,7 +161,8 @@ func (m *Manager) erect(s Setup) error {
 		}
 		index, err := m.conn.index(v.Name)
 		base, berr := m.conn.index(v.Base)
-		if err == nil && berr == nil && !v.IPVlan {
+		silent := s.NoLocalIGMP && !v.IPv6 // what the kernel does not tell need not go out by the interface below
+		if err == nil && berr == nil && !v.IPVlan && !silent {
 			pairs = append(pairs, pair{index, base, v.IPv6})
 		}
 	}
