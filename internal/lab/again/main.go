@@ -1,7 +1,7 @@
 // Command again runs `go test` with the arguments given, and once more, alone, each test that failed while the host of this
 // virtual machine took a good part of its processors: what measures times can't be right then. With -shared first it also
-// repeats once what failed beside other tests of its package, many of which run side by side. It says what it repeats, and
-// why; a test that fails on processors that it had to itself has failed.
+// repeats once what failed beside others that ran at the same time: of a test with subtests those that failed, one at a time.
+// It says what it repeats, and why; a test that fails on processors that it had to itself has failed.
 //
 //	go run ./internal/lab/again -count=1 -timeout 20m ./vrrp/interop
 package main
@@ -74,15 +74,14 @@ func run(ctx context.Context, w io.Writer, test tester, args []string) (bool, er
 	}
 	flags := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.HasPrefix(a, "./") || a == "." })
 	good := len(first.broken) == 0
-	for _, f := range first.failed {
-		if shared && f.stolen <= stolen.Max {
-			f.stolen, f.beside = stolen.Max+1, true
+	for _, whole := range first.failed {
+		for _, f := range whole.apart(shared) {
+			ok, err := repeat(ctx, w, test, flags, f)
+			if err != nil {
+				return false, err
+			}
+			good = good && ok
 		}
-		ok, err := repeat(ctx, w, test, flags, f)
-		if err != nil {
-			return false, err
-		}
-		good = good && ok
 	}
 	for _, p := range first.broken {
 		fmt.Fprintf(w, "again: %s failed as a whole\n", p)
@@ -103,17 +102,17 @@ func repeat(ctx context.Context, w io.Writer, test tester, flags []string, f fai
 		}
 		fmt.Fprintf(w, "again: %s %s: %s, once more\n", f.pkg, f.test, why)
 		r := newRecord(w)
-		err := test(ctx, append(slices.Clone(flags), "-run", "^"+f.test+"$", f.pkg), r.read)
+		err := test(ctx, append(slices.Clone(flags), "-run", f.pattern(), f.pkg), r.read)
 		if err != nil || ctx.Err() != nil {
 			return false, errors.Join(err, ctx.Err())
 		}
-		if len(r.failed)+len(r.broken) == 0 {
+		if len(r.failed)+len(r.broken) == 0 && r.ran[f.pkg+" "+f.test] {
 			return true, nil
 		}
 		if len(r.failed) == 0 {
 			return false, nil
 		}
-		f = r.failed[0]
+		f.stolen, f.beside = r.failed[0].stolen, false
 	}
 }
 
@@ -122,6 +121,32 @@ type failure struct {
 	pkg, test string
 	stolen    float64
 	beside    bool // it was not alone
+	parts     []string
+}
+
+// apart is what is to be repeated: where others ran beside it each part that failed, by itself.
+func (f failure) apart(shared bool) []failure {
+	if !shared {
+		return []failure{f}
+	}
+	names := f.parts
+	if len(names) == 0 {
+		names = []string{f.test}
+	}
+	var out []failure
+	for _, name := range names {
+		part := failure{pkg: f.pkg, test: name, stolen: f.stolen}
+		if part.stolen <= stolen.Max {
+			part.stolen, part.beside = stolen.Max+1, true
+		}
+		out = append(out, part)
+	}
+	return out
+}
+
+// pattern is for -run: this test, or this subtest, alone.
+func (f failure) pattern() string {
+	return "^" + strings.ReplaceAll(f.test, "/", "$/^") + "$"
 }
 
 // record is what one run of `go test` came to.
@@ -130,6 +155,8 @@ type record struct {
 	look   func() (stolen.Processors, error)
 	began  map[string]stolen.Processors
 	output map[string][]string // of tests, until it is known how they end
+	parts  map[string][]string // of tests, those subtests right below that failed
+	ran    map[string]bool     // tests and subtests
 	failed []failure
 	broken []string // packages that failed without a test that did
 }
@@ -138,7 +165,7 @@ type record struct {
 var look = stolen.Look
 
 func newRecord(w io.Writer) *record {
-	return &record{w: w, look: look, began: map[string]stolen.Processors{}, output: map[string][]string{}}
+	return &record{w: w, look: look, began: map[string]stolen.Processors{}, output: map[string][]string{}, parts: map[string][]string{}, ran: map[string]bool{}}
 }
 
 // event is a line of `go test -json` (cmd/test2json).
@@ -175,11 +202,17 @@ func (r *record) take(e event) error {
 		r.output[key] = append(r.output[key], e.Output)
 	case e.Action == "build-output":
 		fmt.Fprint(r.w, e.Output)
-	case e.Action == "run" && !sub:
+	case e.Action == "run" && sub:
+		r.ran[e.Package+" "+e.Test] = true
+	case e.Action == "run":
+		r.ran[key] = true
 		now, err := r.look()
 		r.began[key] = now
 		return err
 	case sub:
+		if e.Action == "fail" && strings.Count(e.Test, "/") == 1 {
+			r.parts[key] = append(r.parts[key], e.Test)
+		}
 	case (e.Action == "pass" || e.Action == "skip") && e.Test != "":
 		delete(r.output, key)
 	case e.Action == "fail":
@@ -204,7 +237,7 @@ func (r *record) fail(e event, key string) error {
 	if err != nil {
 		return err
 	}
-	r.failed = append(r.failed, failure{pkg: e.Package, test: e.Test, stolen: now.Since(r.began[key])})
+	r.failed = append(r.failed, failure{pkg: e.Package, test: e.Test, stolen: now.Since(r.began[key]), parts: r.parts[key]})
 	fmt.Fprint(r.w, strings.Join(r.output[key], ""))
 	delete(r.output, key)
 	return nil

@@ -103,3 +103,41 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 }
+
+// TestParts: of a test whose parts ran side by side only those that failed are run again, each by itself, and one that then
+// does not run at all is not good.
+func TestParts(t *testing.T) {
+	for name, second := range map[string]struct {
+		action string
+		good   bool
+	}{
+		"good alone":  {`{"Action":"run","Package":"p","Test":"%s"}`, true},
+		"not there":   {`{"Action":"output","Package":"p","Output":"testing: warning: no tests to run"}`, false},
+		"bad as well": {`{"Action":"run","Package":"p","Test":"%s"}` + "\n" + `{"Action":"fail","Package":"p","Test":"T"}`, false},
+	} {
+		var asked []string
+		fake := func(_ context.Context, args []string, each func(io.Reader) error) error {
+			if asked == nil {
+				asked = []string{}
+				return each(strings.NewReader(`{"Action":"run","Package":"p","Test":"T"}
+{"Action":"run","Package":"p","Test":"T/a"}
+{"Action":"run","Package":"p","Test":"T/b"}
+{"Action":"run","Package":"p","Test":"T/b/c"}
+{"Action":"fail","Package":"p","Test":"T/b/c"}
+{"Action":"fail","Package":"p","Test":"T/b"}
+{"Action":"pass","Package":"p","Test":"T/a"}
+{"Action":"fail","Package":"p","Test":"T"}`))
+			}
+			asked = append(asked, strings.Join(args, " "))
+			line := second.action
+			if strings.Contains(line, "%s") {
+				line = fmt.Sprintf(line, "T/b")
+			}
+			return each(strings.NewReader(`{"Action":"run","Package":"p","Test":"T"}` + "\n" + line))
+		}
+		good, err := run(t.Context(), io.Discard, fake, []string{"-shared", "-count=1", "./p"})
+		if err != nil || good != second.good || !slices.Equal(asked, []string{"-count=1 -run ^T$/^b$ p"}) {
+			t.Errorf("%s: good %v, %v, asked %q", name, good, err, asked)
+		}
+	}
+}
