@@ -30,8 +30,8 @@ type Setup struct {
 // Prepare makes the machine what s wants, and what an earlier Prepare wanted and s does not as it was: virtual MACs, kernel
 // settings, static addresses, routes and rules. The first call undoes what a former life left behind, by the journal; every
 // call takes off what is on of the groups that come new with s, and returns those addresses: call it before their first
-// advert. Calling it again with the same Setup makes good what failed (an interface that came later). One failure keeps nothing else from being done; the error joins a
-// *LinkError, *AddressError or *PolicyError for each.
+// advert. Calling it again with the same Setup makes good what failed (an interface that came later). One failure keeps
+// nothing else from being done; the error joins a *LinkError, *AddressError or *PolicyError for each.
 func (m *Manager) Prepare(s Setup) ([]netip.Prefix, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
