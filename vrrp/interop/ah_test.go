@@ -19,16 +19,7 @@ func sealed(in *vrrp.Instance) { in.AuthType = vrrp.AuthAH }
 // sealedKeepalived is keepalived with auth_type AH.
 func (s segment) sealedKeepalived(t *testing.T, h *lab.Host, priority int, words string) *lab.Process {
 	t.Helper()
-	p, err := h.Keepalived(t.TempDir(), fmt.Sprintf(strings.Replace(keepalived, "auth_type PASS", "auth_type AH", 1), priority, words))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(p.Output())
-		}
-	})
-	return p
+	return s.keepalivedWith(t, h, fmt.Sprintf(strings.Replace(keepalived, "auth_type PASS", "auth_type AH", 1), priority, words))
 }
 
 // TestAHFramesEqualKeepaliveds: a start from the same address sends the same packets, every byte of them.

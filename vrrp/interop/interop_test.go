@@ -92,7 +92,12 @@ func newSegment(t *testing.T) segment {
 
 func (s segment) keepalived(t *testing.T, h *lab.Host, priority int, words string) *lab.Process {
 	t.Helper()
-	p, err := h.Keepalived(t.TempDir(), fmt.Sprintf(keepalived, priority, words))
+	return s.keepalivedWith(t, h, fmt.Sprintf(keepalived, priority, words))
+}
+
+func (s segment) keepalivedWith(t *testing.T, h *lab.Host, conf string) *lab.Process {
+	t.Helper()
+	p, err := h.Keepalived(t.TempDir(), conf)
 	if err != nil {
 		t.Fatal(err)
 	}
