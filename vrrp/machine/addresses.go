@@ -65,7 +65,7 @@ func (s *step) addressesFailed(f AddressesFailed) {
 }
 
 func (s *step) addressesOff() {
-	if !s.removing {
+	if !s.removing || s.lapsed {
 		return
 	}
 	s.removing = false

@@ -234,8 +234,9 @@ func (m Machine) Heard(a Advert, now boottime.Time) (Machine, []Action) {
 // step is a Machine on its way to the next, with the actions so far.
 type step struct {
 	Machine
-	now boottime.Time
-	out []Action
+	now    boottime.Time
+	out    []Action
+	lapsed bool // this step itself ended MASTER: no answer to the removal it asks for can be here yet
 }
 
 func (s *step) do(a ...Action) { s.out = append(s.out, a...) }
@@ -261,6 +262,7 @@ func (s *step) lapse() {
 		cause = "no advert sent for so long that others may have taken over, the process was held up"
 	}
 	s.demote(Backup, cause)
+	s.lapsed = true
 }
 
 func (s *step) handle(ev Event) {
