@@ -28,26 +28,6 @@ func (s *session) persistence() verdict {
 	return s.enter(phaseChoose)
 }
 
-func (s *session) byCookie() {
-	t := s.t
-	value, ok := findCookie(&t.head, s.client.in.data(), t.bc.cookie.Name)
-	if !ok {
-		t.flags[2] = 'N'
-		return
-	}
-	t.flags[2] = 'I'
-	for _, sc := range t.bc.servers {
-		if sc.cookie == "" || sc.cookie != string(value) {
-			continue
-		}
-		t.flags[2] = 'D'
-		if sc.usable() {
-			t.flags[2], t.sc = 'V', sc
-			return
-		}
-	}
-}
-
 func (s *session) byTable() {
 	t := s.t
 	for _, b := range t.bc.stick {
