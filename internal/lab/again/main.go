@@ -1,7 +1,8 @@
 // Command again runs `go test` with the arguments given, and once more, alone, each test that failed while the host of this
 // virtual machine took a good part of its processors: what measures times can't be right then. With -shared first it also
 // repeats once what failed beside others that ran at the same time: of a test with subtests those that failed, one at a time.
-// It says what it repeats, and why; a test that fails on processors that it had to itself has failed.
+// It says what it repeats, and why; a test that fails on processors that it had to itself has failed, and a data race that the
+// race detector reports is never repeated.
 //
 //	go run ./internal/lab/again -count=1 -timeout 20m ./vrrp/interop
 package main
@@ -23,6 +24,9 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/lab/stolen"
 )
+
+// dataRace is how a report of the race detector begins.
+const dataRace = "WARNING: DATA RACE"
 
 // tries is how often a test is run at most.
 const tries = 4
@@ -92,6 +96,10 @@ func run(ctx context.Context, w io.Writer, test tester, args []string) (bool, er
 // repeat runs a failed test again as long as there is the host to blame.
 func repeat(ctx context.Context, w io.Writer, test tester, flags []string, f failure) (bool, error) {
 	for n := 1; ; n++ {
+		if f.raced {
+			fmt.Fprintf(w, "again: %s %s FAILED, with a data race\n", f.pkg, f.test)
+			return false, nil
+		}
 		if f.stolen <= stolen.Max || n == tries {
 			fmt.Fprintf(w, "again: %s %s FAILED, %.0f %% of the processors' time was taken by the host\n", f.pkg, f.test, f.stolen)
 			return false, nil
@@ -112,7 +120,7 @@ func repeat(ctx context.Context, w io.Writer, test tester, flags []string, f fai
 		if len(r.failed) == 0 {
 			return false, nil
 		}
-		f.stolen, f.beside = r.failed[0].stolen, false
+		f.stolen, f.beside, f.raced = r.failed[0].stolen, false, r.failed[0].raced
 	}
 }
 
@@ -121,6 +129,7 @@ type failure struct {
 	pkg, test string
 	stolen    float64
 	beside    bool // it was not alone
+	raced     bool // the race detector had something to report
 	parts     []string
 }
 
@@ -135,7 +144,7 @@ func (f failure) apart(shared bool) []failure {
 	}
 	var out []failure
 	for _, name := range names {
-		part := failure{pkg: f.pkg, test: name, stolen: f.stolen}
+		part := failure{pkg: f.pkg, test: name, stolen: f.stolen, raced: f.raced}
 		if part.stolen <= stolen.Max {
 			part.stolen, part.beside = stolen.Max+1, true
 		}
@@ -237,7 +246,8 @@ func (r *record) fail(e event, key string) error {
 	if err != nil {
 		return err
 	}
-	r.failed = append(r.failed, failure{pkg: e.Package, test: e.Test, stolen: now.Since(r.began[key]), parts: r.parts[key]})
+	raced := slices.ContainsFunc(r.output[key], func(line string) bool { return strings.Contains(line, dataRace) })
+	r.failed = append(r.failed, failure{pkg: e.Package, test: e.Test, stolen: now.Since(r.began[key]), parts: r.parts[key], raced: raced})
 	fmt.Fprint(r.w, strings.Join(r.output[key], ""))
 	delete(r.output, key)
 	return nil

@@ -44,6 +44,22 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// TestRaces: what the race detector reports is no matter of the machine's load.
+func TestRaces(t *testing.T) {
+	n := 0
+	fake := func(_ context.Context, _ []string, each func(io.Reader) error) error {
+		n++
+		return each(strings.NewReader(`{"Action":"run","Package":"p","Test":"T"}
+{"Action":"output","Package":"p","Test":"T","Output":"WARNING: DATA RACE\n"}
+{"Action":"fail","Package":"p","Test":"T"}
+{"Action":"fail","Package":"p"}`))
+	}
+	good, err := run(t.Context(), io.Discard, fake, []string{"-shared", "./p"})
+	if good || err != nil || n != 1 {
+		t.Errorf("good %v after %d runs (%v)", good, n, err)
+	}
+}
+
 // TestRepeats: a failure is excused by what the host took, and by nothing else, and not for ever.
 func TestRepeats(t *testing.T) {
 	for _, tc := range []struct {
