@@ -16,6 +16,7 @@ import (
 	"github.com/reeve-lb/reeve/config"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/engine"
 	"github.com/reeve-lb/reeve/proxy/stats"
 	"github.com/reeve-lb/reeve/vrrp"
 )
@@ -153,12 +154,14 @@ func joinChecks(d config.Document) map[string]check.Config {
 }
 
 // verdict hands a check's result to the data plane.
-func (a *Agent) verdict(r probe.Result) {
+func (a *Agent) verdict(r probe.Result) { setHealth(a.engine, r) }
+
+func setHealth(e *engine.Engine, r probe.Result) {
 	backend, server, ok := splitCheck(r.Name)
 	if !ok {
 		return
 	}
-	a.engine.SetHealth(backend, server, r.Up, stats.CheckResult{
+	e.SetHealth(backend, server, r.Up, stats.CheckResult{
 		Status: r.Status.String(), Code: r.Code, Duration: r.Duration, Info: r.Info, Failed: !r.OK,
 		Rise: r.Rise, Fall: r.Fall, Streak: r.Streak,
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/reeve-lb/reeve/agent"
 	"github.com/reeve-lb/reeve/agent/classic"
+	"github.com/reeve-lb/reeve/agent/haproxy"
 	"github.com/reeve-lb/reeve/api"
 	"github.com/reeve-lb/reeve/internal/version"
 )
@@ -28,6 +29,14 @@ func runKeepalived(o classic.Options, errOut io.Writer) int {
 	return classic.Run(o, classic.Env{
 		New:     func(log hclog.Logger) classic.Daemon { return agent.NewKeepalived(log) },
 		Version: version.Version, Stderr: errOut,
+	})
+}
+
+// runHAProxy is how the haproxy personality starts.
+func runHAProxy(o haproxy.Options, out, errOut io.Writer) int {
+	return haproxy.Run(o, haproxy.Env{
+		New:     func(log hclog.Logger, o haproxy.Options) haproxy.Daemon { return agent.NewHAProxy(log, o) },
+		Version: version.Version, Stdout: out, Stderr: errOut,
 	})
 }
 

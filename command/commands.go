@@ -18,7 +18,7 @@ func leaves() []*leaf {
 		validateLeaf(), planLeaf(), applyLeaf(), configShowLeaf(), configHistoryLeaf(), reloadLeaf(),
 		vipListLeaf(), vipWhyLeaf(), vipReleaseLeaf(), tableListLeaf(), tableShowLeaf(),
 		membersLeaf(), joinLeaf(), leaveLeaf(), infoLeaf(), monitorLeaf(), raftListPeersLeaf(),
-		keygenLeaf(), versionLeaf(), keepalivedLeaf(),
+		keygenLeaf(), versionLeaf(), keepalivedLeaf(), haproxyLeaf(),
 	}
 }
 
@@ -57,6 +57,9 @@ func Main(argv []string) int {
 		return code
 	}
 	if code, ok := asKeepalived(argv, os.Stdout, os.Stderr); ok {
+		return code
+	}
+	if code, ok := asHAProxy(argv, os.Stdout, os.Stderr); ok {
 		return code
 	}
 	args := argv[1:]
