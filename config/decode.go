@@ -29,6 +29,8 @@ type decoder struct {
 	broken   map[string]bool       // settings that were given, but wrong: nobody needs to hear that they are missing
 	places   map[string]source.Pos // of settings that have no Pos of their own, for the cross checks
 	spots    spots                 // where each word of a section stands
+	tls      tlsDefaults           // of the global section
+	secured  []securedLine         // the lines that they stand in for
 	quiet    bool                  // the lines of a defaults section are told about once, not for each proxy
 }
 
@@ -115,6 +117,7 @@ func normalize(n *tree.Node) {
 
 // finish does what needs all files: `log global`, the servers' checks.
 func (d *decoder) finish() Document {
+	d.resolveTLS()
 	for i := range d.doc.Proxy.Frontends {
 		f := &d.doc.Proxy.Frontends[i]
 		f.Log = globalLog(f.Log, d.doc.Proxy.Global.Log)

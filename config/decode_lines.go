@@ -14,9 +14,13 @@ import (
 // bind takes the addresses of one line, separated by commas.
 func (d *decoder) bind(f *proxy.Frontend, k tree.Node) {
 	b := proxy.Bind{Pos: k.Args[0].Pos}
+	own := &bindTLS{}
 	for _, kid := range k.Kids {
-		d.scalar(kid, &b)
+		if !d.bindTLS(own, kid) {
+			d.scalar(kid, &b)
+		}
 	}
+	b.TLS = d.bindsTLS(own, k)
 	col := 0
 	for part := range strings.SplitSeq(k.Args[0].Text, ",") {
 		at := k.Args[0].Pos

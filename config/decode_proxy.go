@@ -63,7 +63,6 @@ func (d *decoder) global(n tree.Node) {
 			}
 		case "stats socket":
 			g.StatsSocket = k.Args[0].Text
-		case "ssl-default-bind-options":
 		case "uid", "gid":
 			if v, ok := d.value(k); ok {
 				id := strconv.FormatInt(v.(int64), 10)
@@ -74,7 +73,9 @@ func (d *decoder) global(n tree.Node) {
 				}
 			}
 		default:
-			d.scalar(k, g)
+			if !d.globalTLS(k) {
+				d.scalar(k, g)
+			}
 		}
 	}
 }

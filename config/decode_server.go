@@ -40,14 +40,18 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	if s.Address, meant, problem = serverAddress(k.Args[1].Text); problem != "" {
 		d.errorf(k.Args[1].Pos, meant, "%s %s", tree.Quote(k.Args[1].Text), problem)
 	}
+	own := &serverTLS{}
 	for _, kid := range k.Kids {
 		if kid.Def.Name == "check" {
 			d.value(kid)
 			s.checked = !kid.No
 			continue
 		}
-		d.scalar(kid, &s)
+		if !d.serverTLS(own, kid) {
+			d.scalar(kid, &s)
+		}
 	}
+	s.TLS = d.serversTLS(own, k)
 	if a := s.Check.Address; a != "" {
 		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
 			d.errorf(k.Pos, "", "%s is no address to check", tree.Quote(a))

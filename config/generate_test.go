@@ -79,6 +79,8 @@ func genGlobal(t *rapid.T) proxy.Global {
 		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
 		SpreadChecks: num(t, "spread", 0, 50),
 		HardStop:     millis(t, "hard stop"),
+		CABase:       maybe(t, "ca-base", func() string { return str(t, "ca-base") }),
+		CrtBase:      maybe(t, "crt-base", func() string { return str(t, "crt-base") }),
 		Daemon:       rapid.Bool().Draw(t, "daemon"),
 		User:         maybe(t, "user", func() string { return str(t, "user") }),
 		StatsSocket:  maybe(t, "socket", func() string { return str(t, "socket") }),
@@ -133,7 +135,7 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 	f.Binds = list(t, "binds", 2, func(j int) proxy.Bind {
 		ip := rapid.SampledFrom([]string{"0.0.0.0", "::", "10.0.0.1", "2001:db8::1"}).Draw(t, "ip")
 		return proxy.Bind{Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
-			Name: maybe(t, "name", func() string { return str(t, "bind name") })}
+			Name: maybe(t, "name", func() string { return str(t, "bind name") }), TLS: maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) })}
 	})
 	f.MaxConn = num(t, "maxconn", 0, 1000)
 	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
@@ -184,7 +186,7 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b.Servers = list(t, "servers", 3, func(j int) proxy.Server {
 		s := proxy.Server{Name: fmt.Sprintf("s%d%s", j, genText.Draw(t, "name")), Address: fmt.Sprintf("10.0.0.%d:%d", j, num(t, "port", 1, 65535)),
 			Weight: num(t, "weight", 0, 256), Cookie: maybe(t, "value", func() string { return str(t, "value") }),
-			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup")}
+			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup"), TLS: maybe(t, "ssl", func() *proxy.ServerTLS { return genServerTLS(t) })}
 		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check")})
 		return s
 	})

@@ -20,10 +20,11 @@ func Validate(d Document) source.Problems {
 
 // validator looks at a whole Document. What the reader found broken is not said to be missing.
 type validator struct {
-	doc    Document
-	broken map[string]bool
-	places map[string]source.Pos // of settings that have no Pos of their own
-	ps     source.Problems
+	doc     Document
+	broken  map[string]bool
+	places  map[string]source.Pos // of settings that have no Pos of their own
+	ps      source.Problems
+	secured source.Pos // the bind line whose TLS was looked at last
 }
 
 func (v *validator) run() {
@@ -92,6 +93,9 @@ func (v *validator) frontend(f *proxy.Frontend) {
 			v.ps.Warnf(a.Pos, "write mode http", "frontend '%s' is in tcp mode and has no paths: acl '%s' never matches", f.Name, a.Name)
 		}
 	}
+	for _, b := range f.Binds {
+		v.bindTLS(b.TLS)
+	}
 	v.common("frontend", f.Name, &f.Common, f.Pos)
 }
 
@@ -151,6 +155,7 @@ func (v *validator) backend(b *proxy.Backend) {
 		if s.Cookie != "" {
 			cookies++
 		}
+		v.serverTLS(b, s)
 		if s.Check != "" {
 			if _, ok := v.doc.Checks[s.Check]; !ok && v.doc.Checks != nil {
 				v.ps.Errorf(s.Pos, "", "there is no check '%s'", s.Check)

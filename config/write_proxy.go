@@ -15,6 +15,7 @@ func bindLines(binds []proxy.Bind) []string {
 		if x.Name != "" {
 			ws = append(ws, "name", x.Name)
 		}
+		ws = append(ws, bindTLSWords(x.TLS)...)
 		out = append(out, haproxycfg.Join(ws...))
 	}
 	return out
@@ -133,6 +134,9 @@ func (w writer) server(s proxy.Server, d Document) {
 	if c, ok := d.Checks[s.Check]; ok {
 		b.set("check", cty.True)
 		state.Check = c
+	}
+	if s.TLS != nil {
+		b.set("ssl", cty.True)
 	}
 	b.scalars("server", &state)
 }

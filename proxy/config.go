@@ -23,6 +23,8 @@ type Global struct {
 	Log          []LogTarget   // targets that `log global` refers to
 	SpreadChecks int           // percent, 0..50
 	HardStop     time.Duration // hard-stop-after; 0: none
+	CABase       string        // in front of relative names of CA and CRL files
+	CrtBase      string        // in front of relative names of certificates and crt-lists
 	// What only the haproxy personality or a future issue acts on. Kept so that no spelling loses it.
 	Daemon              bool
 	User, Group         string
@@ -135,6 +137,7 @@ type Frontend struct {
 type Bind struct {
 	Addr netip.AddrPort
 	Name string
+	TLS  *BindTLS // nil: clear
 	Pos  source.Pos
 }
 
@@ -216,7 +219,8 @@ type Server struct {
 	Cookie  string
 	MaxConn int // concurrent requests (HTTP) or connections (TCP); 0: unlimited, the rest queues
 	Backup  bool
-	Check   string // name of a check.Config; "": never checked, always up
+	Check   string     // name of a check.Config; "": never checked, always up
+	TLS     *ServerTLS // nil: clear
 	Pos     source.Pos
 }
 

@@ -35,11 +35,6 @@ var haproxyGlobal = []Word{
 	{Name: "stats maxconn", Type: Int, Min: 1, Status: Accepted, Note: "there is no Runtime API socket to limit", Doc: "Connections of the Runtime API."},
 	{Name: "nbproc", Type: Int, Min: 1, Max: 64, Status: Accepted, Note: "there is one process with nbthread event loops", Doc: "Processes, in HAProxy up to 2.4."},
 	{Name: "ulimit-n", Type: Int, Min: 1, Status: Accepted, Note: "the descriptor limit stays as it is", Doc: "Descriptor limit."},
-	{Name: "ca-base", Type: String, Status: Accepted, Note: "TLS is not served yet", Doc: "Directory of CA files."},
-	{Name: "crt-base", Type: String, Status: Accepted, Note: "TLS is not served yet", Doc: "Directory of certificates."},
-	{Name: "ssl-default-bind-ciphers", Type: String, Status: Accepted, Note: "TLS is not served yet", Doc: "Ciphers up to TLS 1.2."},
-	{Name: "ssl-default-bind-ciphersuites", Type: String, Status: Accepted, Note: "TLS is not served yet", Doc: "Cipher suites of TLS 1.3."},
-	{Name: "ssl-default-bind-options", Type: Line, Status: Accepted, Note: "TLS is not served yet", Doc: "Options of every TLS bind."},
 }
 
 var haproxyProxy = []Word{

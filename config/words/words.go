@@ -123,9 +123,10 @@ var known = sync.OnceValue(func() *index {
 	all := &index{exact: map[key]*Word{}, loose: map[key]*Word{}}
 	for _, rows := range [][]Word{
 		complete(haproxyTop, HAProxy, "haproxy", ms), complete(haproxyGlobal, HAProxy, "global", ms),
+		complete(haproxyGlobalTLS, HAProxy, "global", ms),
 		complete(haproxyProxy, HAProxy, "", ms), complete(haproxyOption, HAProxy, "", ms),
 		complete(haproxyStats, HAProxy, "", ms), complete(haproxyTimeout, HAProxy, "", ms),
-		complete(haproxyLine, HAProxy, "", ms), haproxyLater(),
+		complete(haproxyLine, HAProxy, "", ms), complete(haproxyTLS, HAProxy, "", ms), haproxyLater(),
 		complete(keepalivedTop, Keepalived, "keepalived", time.Second), complete(keepalivedGlobal, Keepalived, "global_defs", time.Second),
 		complete(keepalivedScript, Keepalived, "vrrp_script", time.Second), complete(keepalivedProcess, Keepalived, "vrrp_track_process", time.Second),
 		complete(keepalivedFile, Keepalived, "track_file", time.Second), complete(keepalivedInstance, Keepalived, "vrrp_instance", time.Second),

@@ -37,6 +37,7 @@ type Entry struct {
 	Client                    netip.AddrPort
 	Start                     int64 // Unix nanoseconds: of the request's first byte, or of the accept in TCP mode
 	Frontend, Backend, Server string
+	TLS                       bool // of the client: a ~ behind the frontend's name
 	TR, Tw, Tc, Tr, Ta        int64
 	Status                    int // -1: none
 	Bytes                     uint64
@@ -98,6 +99,19 @@ func AppendBasic(dst []byte, client, local netip.AddrPort, frontend, mode string
 	return append(dst, ')')
 }
 
+// AppendError adds the line of a connection that came to nothing before it was a session: a handshake that failed.
+func AppendError(dst []byte, s *Stamp, client netip.AddrPort, start int64, frontend, bind, what string) []byte {
+	dst = appendAddr(dst, client)
+	dst = append(dst, ' ')
+	dst = s.Append(dst, start)
+	dst = append(dst, ' ')
+	dst = append(dst, frontend...)
+	dst = append(dst, '/')
+	dst = append(dst, bind...)
+	dst = append(dst, ": "...)
+	return append(dst, what...)
+}
+
 // appendAddr adds ip:port, IPv6 without brackets as HAProxy does.
 func appendAddr(dst []byte, a netip.AddrPort) []byte {
 	dst = a.Addr().AppendTo(dst)
@@ -111,6 +125,9 @@ func appendWho(dst []byte, s *Stamp, e *Entry) []byte {
 	dst = s.Append(dst, e.Start)
 	dst = append(dst, ' ')
 	dst = append(dst, e.Frontend...)
+	if e.TLS {
+		dst = append(dst, '~')
+	}
 	dst = append(dst, ' ')
 	dst = append(dst, e.Backend...)
 	dst = append(dst, '/')

@@ -54,6 +54,7 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	checkNames(c, &ps)
 	checkBinds(c, &ps)
 	resolveAll(c, &ps)
+	e.checkTLS(c, &ps)
 	return ps
 }
 
@@ -202,13 +203,13 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 	for _, a := range names {
 		e.pending = e.pending || !a.IsValid()
 	}
-	backs := e.applyBackends(c, names)
+	backs := e.applyBackends(c, names, &ps)
 	e.applyFrontends(c, backs, twice, held, &ps)
 	return ps
 }
 
 // applyBackends compiles every backend onto its runtime, which stays where the name stays.
-func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort) map[string]*backConf {
+func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort, ps *source.Problems) map[string]*backConf {
 	confs := map[string]*backConf{}
 	for i := range c.Backends {
 		b := &c.Backends[i]
@@ -235,7 +236,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort) 
 				conf.stick = append(conf.stick, table)
 			}
 		}
-		e.applyServers(conf, names)
+		e.applyServers(conf, names, &c.Global, ps)
 		conf.chooser.Store(newChooser(conf, len(e.loops)))
 		confs[b.Name] = conf
 		rt.conf.Store(conf)
@@ -267,7 +268,7 @@ func (e *Engine) applyTable(rt *backend, b *proxy.Backend) {
 	e.each(func(l *loop) { rt.tables[l.id].Resize(size, expire, l.now) })
 }
 
-func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort) {
+func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort, global *proxy.Global, ps *source.Problems) {
 	known := e.servers[conf.rt]
 	keep := map[string]bool{}
 	for i := range conf.src.Servers {
@@ -283,8 +284,12 @@ func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort) {
 		sc := &serverConf{rt: rt, index: i, text: s.Address, resolved: addr.IsValid(), weight: s.Weight, backup: s.Backup,
 			cookie: s.Cookie, checked: s.Check != ""}
 		if addr.IsValid() {
-			sc.addr = newSockaddr(addr)
+			sc.addr, sc.ap = newSockaddr(addr), addr
 		}
+		if rt.tls = e.serverTLS(rt.tls, s.TLS, global, ps); s.TLS != nil && rt.tls == nil {
+			sc.resolved = false
+		}
+		sc.tls = rt.tls
 		if rt.address != sc.addr || !sc.checked {
 			rt.up.Store(true) // another machine, or nobody asks any more: what was known of it is void
 		}
@@ -329,12 +334,14 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 		conf.rt = rt
 		rt.conf.Store(conf)
 		keep[f.Name] = true
-		for _, b := range f.Binds {
+		for n, b := range f.Binds {
 			if twice[b.Pos] && wanted[b.Addr] {
 				continue
 			}
-			wanted[b.Addr] = true
-			e.openBind(rt, b, held, own, ps)
+			if bc := e.compileBind(b, n, &c.Global, ps); bc != nil {
+				wanted[b.Addr] = true
+				e.openBind(rt, b, bc, held, own, ps)
+			}
 		}
 	}
 	for addr, g := range e.groups {
@@ -370,8 +377,8 @@ func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *fr
 }
 
 // openBind takes over a socket group on the same address or opens one.
-func (e *Engine) openBind(rt *frontend, b proxy.Bind, held []holder, own map[uint64]bool, ps *source.Problems) {
-	deferred := rt.conf.Load().deferred
+func (e *Engine) openBind(rt *frontend, b proxy.Bind, bc *bindConf, held []holder, own map[uint64]bool, ps *source.Problems) {
+	deferred := rt.conf.Load().deferred || bc.tls != nil // over TLS too the client begins
 	g := e.groups[b.Addr]
 	if g == nil {
 		if h, ok := stranger(held, own, b.Addr); ok {
@@ -384,6 +391,7 @@ func (e *Engine) openBind(rt *frontend, b proxy.Bind, held []holder, own map[uin
 			return
 		}
 		g.fe.Store(rt)
+		g.bind.Store(bc)
 		e.groups[b.Addr] = g
 		e.each(func(l *loop) { l.listenOn(g) })
 	}
@@ -391,6 +399,7 @@ func (e *Engine) openBind(rt *frontend, b proxy.Bind, held []holder, own map[uin
 		deferAccept(fd, deferred)
 	}
 	g.fe.Store(rt)
+	g.bind.Store(bc)
 }
 
 func (e *Engine) closeGroup(g *group) {

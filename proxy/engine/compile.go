@@ -8,6 +8,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/balance"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
 // The compiled configuration: immutable once stored, so that a request can hold on to it.
@@ -66,13 +67,24 @@ type serverConf struct {
 	rt        *server
 	index     int
 	addr      sockaddr
-	text      string // address as told in statistics
+	ap        netip.AddrPort
+	tls       *tlsconf.Server // nil: clear
+	text      string          // address as told in statistics
 	resolved  bool
 	weight    int
 	backup    bool
 	cookie    string
 	setCookie []byte // the whole Set-Cookie line
 	checked   bool
+}
+
+// same reports whether connections to two configurations of a server are the same.
+func (s *serverConf) same(o *serverConf) bool { return s.addr == o.addr && s.tls == o.tls }
+
+// bindConf is one address of a frontend.
+type bindConf struct {
+	name string        // or its number in the frontend
+	tls  *tlsconf.Bind // nil: clear
 }
 
 func ns(d time.Duration) int64 { return int64(d) }

@@ -79,6 +79,7 @@ type conn struct {
 	shut       bool // we have shut our side
 	client     bool
 	in, out    *buffer
+	tls        *secure // nil: clear
 	s          *session
 	*pooled    // nil for a client's
 }
@@ -123,7 +124,7 @@ func (l *loop) fill(c *conn, big bool) (int, ioResult) {
 	if c.broken {
 		return 0, ioError
 	}
-	if !c.readable {
+	if !c.readable && (c.tls == nil || c.tls.hungry) {
 		l.arm(c)
 		return 0, ioBlock
 	}
@@ -139,6 +140,9 @@ func (l *loop) fill(c *conn, big bool) (int, ioResult) {
 	room := c.in.room()
 	if room == 0 {
 		return 0, ioBlock
+	}
+	if c.tls != nil {
+		return l.decrypt(c)
 	}
 	n, e := sysRead(c.fd, c.in.b[c.in.w:])
 	switch {
@@ -179,6 +183,9 @@ func (l *loop) write(c *conn, p []byte) (int, ioResult) {
 		l.arm(c)
 		return 0, ioBlock
 	}
+	if c.tls != nil {
+		return l.encrypt(c, p)
+	}
 	n, e := sysSend(c.fd, p, 0)
 	switch {
 	case e == unix.EAGAIN:
@@ -214,7 +221,9 @@ func (l *loop) close(c *conn) {
 		return
 	}
 	l.fds[c.fd] = nil
-	sysClose(c.fd)
+	if c.tls == nil || l.unsecure(c) {
+		sysClose(c.fd)
+	}
 	c.fd = -1
 	l.free(&c.in)
 	l.free(&c.out)

@@ -209,7 +209,7 @@ func (s *session) dial() verdict {
 	s.l.adopt(c, fd)
 	s.server = c
 	s.due = s.after(t.bc.times.connect)
-	c.writable = s.http // a head may go at once: the loopback connects within the call
+	c.writable = s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
 	return proceed
 }
 
@@ -219,6 +219,11 @@ func (s *session) connect() verdict {
 	if !c.writable {
 		l.arm(c)
 		return wait
+	}
+	if s.t.sc.tls != nil {
+		if v, done := s.secureServer(); !done {
+			return v
+		}
 	}
 	if c.hup || !s.http {
 		if e := sysSockError(c.fd); e != 0 {

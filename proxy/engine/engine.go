@@ -21,6 +21,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/stick"
+	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
 // Options are an Engine's surroundings. The zero value works: no logger, one loop per core, no replication.
@@ -44,6 +45,11 @@ type Engine struct {
 	draining   atomic.Bool
 
 	rest rest
+
+	certs   *tlsconf.Store
+	slots   chan struct{}  // who may compute a handshake
+	shaking gauge          // handshakes under way
+	shakes  sync.WaitGroup // their goroutines
 
 	pages sync.WaitGroup // statistics pages being made
 
@@ -76,7 +82,7 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[netip.AddrPort]*group{}, rest: rest{wake: make(chan struct{}, 1)}}
+		groups: map[netip.AddrPort]*group{}, rest: rest{wake: make(chan struct{}, 1)}, certs: tlsconf.NewStore()}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
 		e.log = hclog.NewNullLogger()
@@ -117,7 +123,7 @@ func (e *Engine) makeLoops(nbThread int) error {
 		l.ring = writer.Ring(i)
 		loops = append(loops, l)
 	}
-	e.loops, e.writer = loops, writer
+	e.loops, e.writer, e.slots = loops, writer, make(chan struct{}, n)
 	return nil
 }
 
@@ -148,6 +154,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	work.Go(func() { e.resolveAgain(ctx) })
+	work.Go(func() { e.watchCertificates(ctx) })
 	work.Go(func() { e.rest.run(ctx, most) })
 	work.Wait()
 	e.mu.Lock()
@@ -155,6 +162,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.groups = map[netip.AddrPort]*group{} // their sockets were closed by the loops
 	e.mu.Unlock()
 	e.pages.Wait()
+	e.shakes.Wait()
 	stopLog()
 	lines.Wait()
 	return nil

@@ -20,6 +20,7 @@ const (
 type group struct {
 	addr   netip.AddrPort
 	fe     atomic.Pointer[frontend]
+	bind   atomic.Pointer[bindConf]
 	fds    []int32 // of loop i
 	inodes []uint64
 }

@@ -3,8 +3,6 @@ package engine
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -12,6 +10,8 @@ const (
 	// idleFor is how long a server connection waits for another request, idleMax how many of a server a loop keeps.
 	idleFor = 30 * time.Second
 	idleMax = 4096
+	// lookIdle is how many of a server's idle connections are looked at for one with the right name.
+	lookIdle = 64
 )
 
 // pooled is what a server connection has beyond a client's.
@@ -73,7 +73,7 @@ func (s *session) dropServer() {
 func (s *session) reusable() bool {
 	c, t := s.server, s.t
 	return t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
-		!t.stuck && t.sc.rt.idle[s.l.id].n < idleMax && t.sc.rt.up.Load()
+		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.idle[s.l.id].n < idleMax && t.sc.rt.up.Load()
 }
 
 func (s *session) poolServer() {
@@ -102,15 +102,23 @@ func (s *session) reuse() bool {
 		return false
 	}
 	list := &t.sc.rt.idle[l.id]
-	for list.first != nil {
-		c := list.first
-		l.unpool(c)
-		if c.sc.addr != t.sc.addr {
-			l.freeConn(c)
+	next := list.first
+	for range lookIdle {
+		c := next
+		if c == nil {
+			break
+		}
+		next = c.next
+		if !c.sc.same(t.sc) {
+			l.dropIdle(c)
 			continue
 		}
+		if t.sc.tls != nil && c.tls.sni != s.serverName() {
+			continue
+		}
+		l.unpool(c)
 		if !t.replayable { // it can't be sent twice: look whether the server has closed meanwhile
-			if _, e := sysPeek(c.fd); e != unix.EAGAIN {
+			if c.readable = true; !l.quiet(c) {
 				l.freeConn(c)
 				continue
 			}
@@ -141,7 +149,7 @@ func (s *session) unpin() {
 
 // checkPinned looks whether the server has closed, or spoken unasked.
 func (s *session) checkPinned() {
-	if _, e := sysPeek(s.pinned.fd); e != unix.EAGAIN {
+	if s.pinned.readable = true; !s.l.quiet(s.pinned) {
 		s.unpin()
 	}
 }
@@ -149,7 +157,7 @@ func (s *session) checkPinned() {
 // byPin prefers the server of the pinned connection.
 func (s *session) byPin() {
 	for _, sc := range s.t.bc.servers {
-		if sc.rt == s.pinned.sc.rt && sc.addr == s.pinned.sc.addr && sc.usable() {
+		if sc.rt == s.pinned.sc.rt && sc.same(s.pinned.sc) && sc.usable() {
 			s.t.sc = sc
 			return
 		}
@@ -162,7 +170,7 @@ func (s *session) takePinned() bool {
 	if c == nil {
 		return false
 	}
-	if c.sc.rt == t.sc.rt && c.sc.addr == t.sc.addr && t.connMode() == proxy.KeepAlive {
+	if c.sc.rt == t.sc.rt && c.sc.same(t.sc) && t.connMode() == proxy.KeepAlive {
 		if s.checkPinned(); s.pinned != nil {
 			s.server, s.pinned = c, nil
 			return true
@@ -189,7 +197,7 @@ func (l *loop) unpool(c *conn) {
 
 // idleEvent is a server that speaks or closes unasked: the connection is worth nothing any more.
 func (l *loop) idleEvent(c *conn) {
-	if c.readable || c.hup {
+	if c.hup || c.readable && (c.tls == nil || !l.quiet(c)) {
 		l.dropIdle(c)
 	}
 }

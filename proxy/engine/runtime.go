@@ -6,6 +6,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy/stats"
 	"github.com/reeve-lb/reeve/proxy/stick"
+	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
 // What outlives a configuration: one frontend, backend and server per name, with its counters and health. Each loop
@@ -29,6 +30,7 @@ type counters struct {
 	dreq, dresp, ereq, econ, eresp, wretr, wredis uint64
 	lbtot, cliAbrt, srvAbrt, intercepted          uint64
 	connect, reuse                                uint64
+	handshakes, resumed, badHandshakes            uint64
 	status                                        [6]uint64 // other, 1xx .. 5xx
 	last                                          int64     // when the last session began, ns since base
 	qtime, ctime, rtime, ttime                    average
@@ -130,6 +132,7 @@ type server struct {
 
 	// Guarded by Engine.mu:
 	address  sockaddr
+	tls      *tlsconf.Server
 	check    stats.CheckResult
 	checked  bool
 	fails    uint64

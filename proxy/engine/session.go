@@ -16,6 +16,7 @@ type phase uint8
 
 const (
 	phaseDead phase = iota
+	phaseTLS        // the handshake
 	phaseIdle       // waits for the first byte of a request
 	phaseHead       // a request head is coming in
 	phaseChoose
@@ -42,6 +43,7 @@ type session struct {
 	l          *loop
 	prev, next *session // of the loop's live ones
 	fe         *frontend
+	bind       *bindConf
 	client     conn
 	server     *conn
 	pinned     *conn // an idle server connection that is this client's alone
@@ -131,7 +133,7 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 		s.timer.owner = s
 	}
 	fc := a.group.fe.Load().conf.Load()
-	s.l, s.fe, s.peer, s.http, s.requests = l, fc.rt, peer, fc.http, 0
+	s.l, s.fe, s.bind, s.peer, s.http, s.requests = l, fc.rt, a.group.bind.Load(), peer, fc.http, 0
 	s.accepted, s.clientAt, s.waited, s.server, s.t = l.now, l.now, 0, nil, nil
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
 	s.client = conn{client: true, readable: true, writable: true, s: s}
@@ -152,12 +154,17 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 		l.line = accesslog.AppendBasic(l.line[:0], peer, sysLocal(fd), s.fe.name, modeName(fc.http))
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
 	}
-	if s.http {
-		s.phase = phaseIdle
-	} else {
-		s.tcpBegin(fc)
-	}
+	s.welcome()
 	s.run()
+}
+
+// protocol is the phase after those that every connection begins with.
+func (s *session) protocol() verdict {
+	if s.http {
+		return s.enter(phaseIdle)
+	}
+	s.tcpBegin(s.fe.conf.Load())
+	return proceed
 }
 
 func modeName(http bool) string {
@@ -178,6 +185,8 @@ func (s *session) run() {
 
 func (s *session) step() verdict {
 	switch s.phase {
+	case phaseTLS:
+		return s.secureClient()
 	case phaseIdle:
 		return s.idle()
 	case phaseHead:
@@ -252,6 +261,8 @@ func (s *session) enter(p phase) verdict {
 // timeout is what a deadline that has passed means in each phase.
 func (s *session) timeout() {
 	switch s.phase {
+	case phaseTLS:
+		s.insecure(errSilent)
 	case phaseIdle, phaseHead:
 		s.headTimeout()
 	case phaseQueue:
@@ -342,8 +353,7 @@ func (s *session) mark(who, when byte) {
 func (s *session) linger() verdict {
 	l, c := s.l, &s.client
 	if s.due == 0 {
-		sysShutdown(c.fd)
-		c.shut = true
+		l.shutWrite(c)
 		s.due = s.after(int64(time.Second))
 	}
 	for range budget {

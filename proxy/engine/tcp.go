@@ -64,8 +64,7 @@ func (s *session) stream(src, dst *conn, b *body, count func(*session, int)) flo
 		f = flowDone
 	}
 	if f == flowDone && !dst.shut {
-		dst.shut = true
-		sysShutdown(dst.fd)
+		s.l.shutWrite(dst)
 	}
 	return f
 }
