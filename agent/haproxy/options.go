@@ -9,21 +9,21 @@ import (
 
 // Options is haproxy's command line.
 type Options struct {
-	Files     []string // -f and what follows --, in order; directories are read for their *.cfg
-	Check     bool     // -c: say what is wrong with the files and end
-	Dir       string   // -C: change to it before the files are read
-	Daemon    bool     // -D: go into the background
-	Quiet     bool     // -q: nothing is printed, not even mistakes
-	Verbose   bool     // -V: the opposite, the stronger of the two
-	Debug     bool     // -d: log in detail
-	Workers   bool     // -W, -Ws: HUP reloads, as it does with a master
-	ZeroWarn  bool     // -dW: a warning is as good as an error
+	Files      []string // -f and what follows --, in order; directories are read for their *.cfg
+	Check      bool     // -c: say what is wrong with the files and end
+	Dir        string   // -C: change to it before the files are read
+	Daemon     bool     // -D: go into the background
+	Quiet      bool     // -q: nothing is printed, not even mistakes
+	Verbose    bool     // -V: the opposite, the stronger of the two
+	Debug      bool     // -d: log in detail
+	Workers    bool     // -W, -Ws: HUP reloads, as it does with a master
+	ZeroWarn   bool     // -dW: a warning is as good as an error
 	Foreground bool     // -db: never into the background
-	Name      string   // -L: the node's name; "": the host's
-	MaxConn   int      // -n: in place of global maxconn; 0: as the files say
-	ProxyConn int      // -N: for proxies without maxconn; 0: as the files say
-	PIDFile   string   // -p: in place of global pidfile
-	MemoryMax int64    // -m, in bytes; 0: no limit
+	Name       string   // -L: the node's name; "": the host's
+	MaxConn    int      // -n: in place of global maxconn; 0: as the files say
+	ProxyConn  int      // -N: for proxies without maxconn; 0: as the files say
+	PIDFile    string   // -p: in place of global pidfile
+	MemoryMax  int64    // -m, in bytes; 0: no limit
 
 	Version  int // 1: -v, 2: -vv
 	Usage    bool
@@ -47,7 +47,9 @@ var withArgument = map[string]func(*Options, string){
 	"-N": func(o *Options, v string) { o.ProxyConn = number(v) },
 	"-p": func(o *Options, v string) { o.PIDFile = v },
 	"-m": func(o *Options, v string) { o.MemoryMax = int64(number(v)) << 20 },
-	"-S": func(o *Options, v string) { o.notice("-S has no meaning here: there is no master whose socket could be opened") },
+	"-S": func(o *Options, v string) {
+		o.notice("-S has no meaning here: there is no master whose socket could be opened")
+	},
 	"-x": func(o *Options, v string) {
 		o.notice("-x has no meaning here: a reload (USR2) changes the configuration in place and hands no sockets on")
 	},

@@ -1,5 +1,5 @@
-// Bench measures Reeve beside the programs that it takes the place of, on the same machine in the same run: HTTP
-// keep-alive beside HAProxy and nginx, the failover of an address beside keepalived with HAProxy.
+// Bench measures Reeve beside the programs that it takes the place of, on the same machine in the same run: the data plane
+// beside HAProxy and nginx, a row for each kind of work, and the failover of an address beside keepalived with HAProxy.
 //
 // What is compared is said with the figures. A figure of another machine, or of another hour on a busy one, means
 // nothing beside these.
@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,38 +25,75 @@ import (
 
 // options of a run.
 type options struct {
-	reeve     string // path of the program
-	dir       string // for files of the programs under test
-	conns     int
+	reeve     string   // path of the program
+	dir       string   // for files of the programs under test
+	rows      []string // keys; none: all
 	rounds    int
 	length    time.Duration // of a round
+	bulk      int64         // bytes of a bulk transfer
+	idle      int           // idle connections, at most
 	failovers int           // runs of each kind of failure
+}
+
+// picked reports whether a row is to be measured.
+func (o options) picked(key string) bool { return len(o.rows) == 0 || slices.Contains(o.rows, key) }
+
+// failoverKey is the row that is measured another way than the others.
+const failoverKey = "failover"
+
+// keys are all that -rows may name.
+func keys() []string {
+	var out []string
+	for _, r := range rows() {
+		out = append(out, r.key)
+	}
+	return append(out, failoverKey)
 }
 
 // report is all that a run measured.
 type report struct {
-	HTTP     *httpReport     `json:"http,omitempty"`
+	Proxies  *proxyReport    `json:"proxies,omitempty"`
 	Failover *failoverReport `json:"failover,omitempty"`
 }
 
+// inner are the servers and clients that this program is as processes of its own; they must not open a lab.
+var inner = map[string]func(args []string) error{
+	serveWord: func(args []string) error { return serve(args[0]) },
+	bulkWord:  func(args []string) error { return serveBulk(args[0]) },
+	openWord:  openLoad, holdWord: hold, handsWord: shakeHands,
+}
+
+// beInner runs one of them if the command line says so.
+func beInner() bool {
+	if len(os.Args) < 3 || inner[os.Args[1]] == nil {
+		return false
+	}
+	fail(inner[os.Args[1]](os.Args[2:]))
+	return true
+}
+
 func main() {
-	// The inner process of a re-execution that only serves: it must not open a lab of its own.
-	if len(os.Args) == 3 && os.Args[1] == serveWord {
-		fail(serve(os.Args[2]))
+	if beInner() {
 		return
 	}
-	var o options
-	only, format := "", ""
+	o := options{bulk: 1 << 30, idle: idleClear}
+	picked, format, short := "", "", false
 	flag.StringVar(&o.reeve, "reeve", "bin/reeve", "the `program`")
 	flag.IntVar(&o.rounds, "rounds", 5, "`number` of rounds of each proxy")
 	flag.DurationVar(&o.length, "time", 3*time.Second, "`length` of a round")
-	flag.IntVar(&o.conns, "connections", 64, "`number` of client connections")
 	flag.IntVar(&o.failovers, "failovers", 3, "`number` of runs of each kind of failure")
-	flag.StringVar(&only, "only", "", "measure one `part`: http or failover")
+	flag.StringVar(&picked, "rows", "", "measure these rows alone, `a,b,...`: "+strings.Join(keys(), ", "))
+	flag.BoolVar(&short, "short", false, "one short round of each: whether everything works, not how fast it is")
 	flag.StringVar(&format, "format", "text", "`text` or json")
 	flag.Parse()
-	if flag.NArg() > 0 || (format != "text" && format != "json") || (only != "" && only != "http" && only != "failover") || o.rounds < 1 ||
-		o.failovers < 1 || o.conns < 1 || o.length < 100*time.Millisecond {
+	if picked != "" {
+		o.rows = strings.Split(picked, ",")
+	}
+	if short {
+		o = o.shortened()
+	}
+	unknown := slices.ContainsFunc(o.rows, func(k string) bool { return !slices.Contains(keys(), k) })
+	if flag.NArg() > 0 || unknown || (format != "text" && format != "json") || o.rounds < 1 || o.failovers < 1 || o.length < 100*time.Millisecond {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -64,7 +102,13 @@ func main() {
 		fail(err)
 		os.Exit(code)
 	}
-	fail(inLab(o, only, format))
+	fail(inLab(o, format))
+}
+
+// shortened makes a run of a smoke test.
+func (o options) shortened() options {
+	o.rounds, o.length, o.bulk, o.idle, o.failovers = 1, 200*time.Millisecond, 32<<20, 200, 1
+	return o
 }
 
 func fail(err error) {
@@ -75,13 +119,13 @@ func fail(err error) {
 }
 
 // inLab measures and prints.
-func inLab(o options, only, format string) (err error) {
+func inLab(o options, format string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if o.reeve, err = filepath.Abs(o.reeve); err != nil {
 		return err
 	}
-	if err := programs(o.reeve, only); err != nil {
+	if err := programs(o); err != nil {
 		return err
 	}
 	if o.dir, err = os.MkdirTemp("", "reeve-bench-"); err != nil {
@@ -89,32 +133,41 @@ func inLab(o options, only, format string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	var r report
-	if only != "failover" {
-		if r.HTTP, err = measureHTTP(ctx, o); err != nil {
-			return fmt.Errorf("http: %w", err)
+	if len(o.rows) != 1 || o.rows[0] != failoverKey {
+		if r.Proxies, err = measureProxies(ctx, o); err != nil {
+			return err
 		}
 	}
-	if only != "http" {
+	if o.picked(failoverKey) {
 		if r.Failover, err = measureFailover(ctx, o); err != nil {
 			return fmt.Errorf("failover: %w", err)
 		}
 	}
+	if err := r.print(format); err != nil {
+		return err
+	}
+	if r.Proxies != nil {
+		if keys := r.Proxies.broken(); len(keys) > 0 {
+			return fmt.Errorf("not measured: %s", strings.Join(keys, ", "))
+		}
+	}
+	return nil
+}
+
+func (r report) print(format string) error {
 	if format == "json" {
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	}
-	fmt.Print(r.text())
-	return nil
+	_, err := fmt.Print(r.text())
+	return err
 }
 
 // programs names all that is missing at once.
-func programs(reeve, only string) error {
-	need := []string{reeve, "haproxy"}
-	if only != "failover" {
-		need = append(need, "nginx", "wrk", "taskset")
-	}
-	if only != "http" {
+func programs(o options) error {
+	need := []string{o.reeve, "haproxy", "nginx", "wrk", "h2load", "curl", "taskset"}
+	if o.picked(failoverKey) {
 		need = append(need, "keepalived")
 	}
 	var missing []string

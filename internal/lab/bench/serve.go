@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +19,58 @@ var (
 	headEnd = []byte("\r\n\r\n")
 	answer  = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world\n")
 )
+
+// bulkWord makes this program the server of long answers: GET /N is answered with N bytes.
+const bulkWord = "bulk-for-bench"
+
+// serveBulk serves until it is killed, a goroutine a connection: there are few.
+func serveBulk(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer c.Close()
+			for sendBulk(c) == nil {
+			}
+		}()
+	}
+}
+
+var bulkPiece = make([]byte, 1<<20)
+
+func sendBulk(c net.Conn) error {
+	var head []byte
+	buf := make([]byte, 4096)
+	for !bytes.HasSuffix(head, headEnd) {
+		n, err := c.Read(buf)
+		if err != nil {
+			return err
+		}
+		head = append(head, buf[:n]...)
+	}
+	word := bytes.Fields(head)[1]
+	size, err := strconv.ParseInt(string(word[1:]), 10, 64)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size); err != nil {
+		return err
+	}
+	for size > 0 {
+		n, err := c.Write(bulkPiece[:min(size, int64(len(bulkPiece)))])
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
+}
 
 // serve answers every request head with the same few bytes, as fast as one core can: one loop, two system calls a
 // request. It knows no bodies and no pauses within a head; the proxies send neither here.
