@@ -140,8 +140,10 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
 		}
-	case "balance", "retries":
+	case "balance", "retries", "http-reuse", "option abortonclose", "option http-pretend-keepalive":
 		d.scalar(k, p.back)
+	case "retry-on":
+		d.retryOn(p.back, k)
 	case "cookie":
 		d.cookie(p.back, k)
 	case "server":
@@ -157,10 +159,6 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		}
 	case "option redispatch":
 		d.redispatch(p.back, k)
-	case "errorfile":
-		if len(k.Args) > 2 {
-			d.errorf(k.Args[2].Pos, "", "surplus word %s after 'errorfile'", tree.Quote(k.Args[2].Text))
-		}
 	default:
 		d.commonLine(p, k)
 	}
@@ -189,6 +187,8 @@ func (d *decoder) commonLine(p proxyState, k tree.Node) {
 		}
 	case "stats enable", "stats uri", "stats refresh", "stats realm", "stats auth":
 		d.stats(commons, k)
+	case "errorfile", "errorloc", "errorloc302", "errorloc303":
+		d.errorFile(commons, k)
 	default:
 		targets := make([]any, len(commons))
 		for i, c := range commons {

@@ -116,6 +116,14 @@ func genCommon(t *rapid.T, front bool, global []proxy.LogTarget) proxy.Common {
 		c.Timeouts.Connect, c.Timeouts.Server, c.Timeouts.Queue = millis(t, "connect"), millis(t, "server"), millis(t, "queue")
 		c.Timeouts.Check, c.Timeouts.Tunnel, c.Timeouts.ServerFin = millis(t, "check"), millis(t, "tunnel"), millis(t, "sfin")
 	}
+	c.BufferRequest = rapid.Bool().Draw(t, "buffer")
+	for i, code := range list(t, "errorfiles", 3, func(i int) int { return []int{400, 503, 504}[i] }) {
+		f := proxy.ErrorFile{Code: code, File: str(t, "errorfile")}
+		if i > 0 { // files are written before locations
+			f = proxy.ErrorFile{Code: code, Location: "https://x/" + genName.Draw(t, "errorloc"), Status: 301 + i}
+		}
+		c.ErrorFiles = append(c.ErrorFiles, f)
+	}
 	c.ForwardFor = maybe(t, "forwardfor", func() *proxy.ForwardFor {
 		f := &proxy.ForwardFor{Header: rapid.SampledFrom([]string{"X-Forwarded-For", "X-Client"}).Draw(t, "header"), IfNone: rapid.Bool().Draw(t, "none")}
 		f.Except = maybe(t, "except", func() netip.Prefix { return netip.PrefixFrom(addr4(t, "except"), num(t, "bits", 0, 32)).Masked() })
@@ -168,6 +176,9 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b := proxy.Backend{Name: fmt.Sprintf("b%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, false, d.Proxy.Global.Log)}
 	b.Balance = rapid.SampledFrom([]proxy.Algorithm{proxy.RoundRobin, proxy.Source}).Draw(t, "balance")
 	b.Retries, b.Redispatch = num(t, "retries", 0, 10), num(t, "redispatch", -3, 3)
+	b.HTTPReuse = rapid.SampledFrom([]proxy.Reuse{proxy.ReuseSafe, proxy.ReuseNever, proxy.ReuseAggressive, proxy.ReuseAlways}).Draw(t, "reuse")
+	b.RetryOn = maybe(t, "retry-on", func() []string { return retryCauses[num(t, "cause", 1, 6):num(t, "last", 7, 12)] })
+	b.AbortOnClose, b.PretendKeepAlive = rapid.Bool().Draw(t, "abort"), rapid.Bool().Draw(t, "pretend")
 	b.Cookie = maybe(t, "cookie", func() *proxy.Cookie {
 		return &proxy.Cookie{Name: str(t, "cookie"), Indirect: rapid.Bool().Draw(t, "indirect"), NoCache: rapid.Bool().Draw(t, "nocache")}
 	})
@@ -186,7 +197,9 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b.Servers = list(t, "servers", 3, func(j int) proxy.Server {
 		s := proxy.Server{Name: fmt.Sprintf("s%d%s", j, genText.Draw(t, "name")), Address: fmt.Sprintf("10.0.0.%d:%d", j, num(t, "port", 1, 65535)),
 			Weight: num(t, "weight", 0, 256), Cookie: maybe(t, "value", func() string { return str(t, "value") }),
-			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup"), TLS: maybe(t, "ssl", func() *proxy.ServerTLS { return genServerTLS(t) })}
+			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup"), TLS: maybe(t, "ssl", func() *proxy.ServerTLS { return genServerTLS(t) }),
+			PoolMaxConn: maybe(t, "pool", func() *int { return new(num(t, "pool", -1, 1000)) }), MaxReuse: maybe(t, "reuse", func() *int { return new(num(t, "reuse", -1, 1000)) }),
+			PoolPurgeDelay: maybe(t, "purge", func() *time.Duration { return new(millis(t, "purge")) })}
 		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check")})
 		return s
 	})

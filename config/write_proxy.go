@@ -68,6 +68,7 @@ func (w writer) common(c *proxy.Common, options []string, g proxy.Global) {
 	}
 	w.list("option", options)
 	w.list("log", logLines(c.Log, g.Log))
+	w.errorFiles(c.ErrorFiles)
 	if c.Stats == nil {
 		return
 	}
@@ -139,4 +140,18 @@ func (w writer) server(s proxy.Server, d Document) {
 		b.set("ssl", cty.True)
 	}
 	b.scalars("server", &state)
+}
+
+func (w writer) errorFiles(files []proxy.ErrorFile) {
+	lines := map[string][]string{}
+	for _, f := range files {
+		name, to := "errorfile", f.File
+		if f.Location != "" {
+			name, to = "errorloc"+itoa(f.Status), f.Location
+		}
+		lines[name] = append(lines[name], haproxycfg.Join(itoa(f.Code), to))
+	}
+	for _, name := range []string{"errorfile", "errorloc302", "errorloc303"} {
+		w.list(name, lines[name])
+	}
 }

@@ -92,6 +92,9 @@ type Common struct {
 	ForwardFor  *ForwardFor
 	Stats       *Stats
 	Timeouts    Timeouts
+	ErrorFiles  []ErrorFile
+	// BufferRequest: a request goes on when all of it is here, or as much as there is room for.
+	BufferRequest bool
 }
 
 // Timeouts; zero is infinite (HAProxy warns about it, so do the readers). `http-request` zero falls back to Client,
@@ -196,11 +199,16 @@ type Backend struct {
 	Balance    Algorithm
 	Cookie     *Cookie
 	Servers    []Server
-	Retries    int // default 3; connect failures only
+	Retries    int // default 3; of what RetryOn names
 	Redispatch int // 0: off; -1: on the last retry (option redispatch); n: on every n-th
 	StickTable *StickTable
 	Stick      []StickRule
-	Pos        source.Pos
+	HTTPReuse  Reuse
+	RetryOn    []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
+	// AbortOnClose: a client that closes while its request waits has given up. PretendKeepAlive: a server that is to
+	// close is not told so.
+	AbortOnClose, PretendKeepAlive bool
+	Pos                            source.Pos
 }
 
 // Cookie is `cookie NAME insert [indirect] [nocache]`.
@@ -221,7 +229,12 @@ type Server struct {
 	Backup  bool
 	Check   string     // name of a check.Config; "": never checked, always up
 	TLS     *ServerTLS // nil: clear
-	Pos     source.Pos
+	// Of idle connections: how many are kept (negative: any number), how long they may go unused, how often one is used
+	// again (negative: any number). nil: HAProxy's defaults, -1, 5 s and -1.
+	PoolMaxConn    *int
+	PoolPurgeDelay *time.Duration
+	MaxReuse       *int
+	Pos            source.Pos
 }
 
 // StickTable is a backend's own table, replicated over the cluster.

@@ -58,11 +58,11 @@ var haproxyLaterWords = []struct {
 		tune.sndbuf.server tune.ssl.cachesize tune.ssl.default-dh-param tune.ssl.keylog tune.ssl.lifetime
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
 		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
-	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles errorloc errorloc302 errorloc303
+	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles
 		filter force-persist fullconn grace guid hash-balance-factor hash-type http-after-response http-check http-error
-		http-request http-response http-reuse http-send-name-header id ignore-persist load-server-state-from-file
+		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
 		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
-		persist rate-limit redirect reqadd reqdel reqirep reqrep retry-on rspadd rspdel server-state-file-name
+		persist rate-limit redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
 		server-template source srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
 		transparent unique-id-format unique-id-header use-fcgi-app use-server capture default-server backlog
 		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
@@ -72,11 +72,11 @@ var haproxyLaterWords = []struct {
 
 // haproxyLaterPairs are the keywords of two words, by the first.
 var haproxyLaterPairs = []struct{ first, words string }{
-	{"option", `abortonclose accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
+	{"option", `accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
 		accept-unsafe-violations-in-http-response allbackups assume-rfc6587-ntf checkcache clitcpka contstats disable-h2-upgrade
 		dontlog-normal external-check forceclose forwarded h1-case-adjust-bogus-client h1-case-adjust-bogus-server
-		http-buffer-request http-drop-request-trailers http-drop-response-trailers http-ignore-probes http-no-delay
-		http-pretend-keepalive http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
+		http-drop-request-trailers http-drop-response-trailers http-ignore-probes
+		http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
 		httpslog idle-close-on-response independent-streams ldap-check log-health-checks log-separate-errors logasap
 		mysql-check nolinger originalto persist pgsql-check prefer-last-server redis-check smtpchk socket-stats
 		splice-auto splice-request splice-response spop-check srvtcpka ssl-hello-chk tcp-check tcp-smart-accept
@@ -100,10 +100,10 @@ var haproxyLaterLine = []struct{ scope, words string }{
 	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1
 		check-send-proxy check-sni:1 check-ssl check-via-socks4 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1
 		curves:1 disabled enabled error-limit:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
-		hash-key:1 id:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 max-reuse:1 maxqueue:1 minconn:1 namespace:1
+		hash-key:1 id:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 maxqueue:1 minconn:1 namespace:1
 		no-agent-check no-backup no-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
 		no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1 observe:1 on-error:1 on-marked-down:1
-		on-marked-up:1 pool-conn-name:1 pool-low-conn:1 pool-max-conn:1 pool-purge-delay:1 proto:1 proxy-v2-options:1
+		on-marked-up:1 pool-conn-name:1 pool-low-conn:1 proto:1 proxy-v2-options:1
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy send-proxy-v2 send-proxy-v2-ssl
 		send-proxy-v2-ssl-cn shard:1 sigalgs:1 slowstart:1 sni:1 sni-auto socks4:1 source:1 ssl ssl-max-ver:1
 		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets track:1 verify:1 verifyhost:1 ws:1`},

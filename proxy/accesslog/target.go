@@ -131,7 +131,7 @@ func (t *target) send(b []byte, now time.Time) bool {
 		}
 		t.conn = c
 	}
-	t.conn.SetWriteDeadline(now.Add(sendTimeout))
+	t.conn.SetWriteDeadline(time.Now().Add(sendTimeout)) // not from now: on a busy machine that may be long ago
 	if _, err := t.conn.Write(b); err != nil {
 		// A refused datagram is told by the next write; the socket stays good for UDP, not for a Unix one.
 		if t.network == "unixgram" {

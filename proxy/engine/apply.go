@@ -55,6 +55,12 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	checkBinds(c, &ps)
 	resolveAll(c, &ps)
 	e.checkTLS(c, &ps)
+	for _, f := range c.Frontends {
+		compilePages(f.ErrorFiles, &ps)
+	}
+	for _, b := range c.Backends {
+		compilePages(b.ErrorFiles, &ps)
+	}
 	return ps
 }
 
@@ -223,7 +229,9 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort, 
 		b := &c.Backends[i]
 		rt := e.backs[b.Name]
 		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, retries: b.Retries,
-			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats}
+			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
+			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
+			pages: compilePages(b.ErrorFiles, ps)}
 		if conf.algorithm == 0 {
 			conf.algorithm = proxy.RoundRobin
 		}
@@ -290,6 +298,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort, g
 			sc.resolved = false
 		}
 		sc.tls = rt.tls
+		sc.compilePool(s)
 		if rt.address != sc.addr || !sc.checked {
 			rt.up.Store(true) // another machine, or nobody asks any more: what was known of it is void
 		}
@@ -323,6 +332,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
 		conf := e.compileFront(f, backs)
+		conf.buffer, conf.pages = f.BufferRequest, compilePages(f.ErrorFiles, ps)
 		rt := e.fronts[f.Name]
 		if rt == nil || rt.conf.Load().http != conf.http {
 			if rt != nil {

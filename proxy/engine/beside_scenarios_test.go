@@ -96,7 +96,7 @@ const closing = "Connection: close"
 
 // TestBesideHAProxy plays the scenarios of the compatibility list against both. Their numbers are the list's.
 func TestBesideHAProxy(t *testing.T) {
-	for _, sc := range slicesOf(balancing(), failing(), framing(), pages()) {
+	for _, sc := range slicesOf(balancing(), failing(), pages()) {
 		t.Run(sc.name, func(t *testing.T) { t.Parallel(); sc.run(t) })
 	}
 }
@@ -111,11 +111,7 @@ func slicesOf(lists ...[]scenario) (all []scenario) {
 const (
 	ownVersion = "a proxy tells its own version (RFC 9110 section 6.2)"
 	announced  = "a connection that ends is announced with connection: close; this one stays"
-	stricter   = "framing that two readers may take differently is refused (RFC 9112 sections 3.2, 5.2, 6.3, 11.2)"
 )
-
-// refused are the observations of a request that Reeve answers with 400 and HAProxy passes on.
-var refused = map[string]string{"connection 0 answer 0": stricter, "log: ": stricter, "server saw": stricter, "figures of": stricter}
 
 func balancing() []scenario {
 	ab := answering("a", "b")
@@ -220,46 +216,6 @@ func failing() []scenario {
 			conns: []exchange{{send: []string{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"}, answers: 1}}, lines: 1},
 		{name: "until the end, server of HTTP/1.0", servers: saying("HTTP/1.0 200 OK\r\n\r\nbody"), conns: []exchange{get()}, lines: 1,
 			differs: map[string]string{"connection 0 answer 0: HTTP/1.": ownVersion}},
-	}
-}
-
-func framing() []scenario {
-	one := func(name, text string, differs map[string]string) scenario {
-		return scenario{name: name, servers: answering("a"), conns: []exchange{{send: []string{text}}}, lines: 1, differs: differs}
-	}
-	many := request("GET /", strings.Split(strings.Repeat("A: b\n", 104)+"A: b", "\n")...)
-	return []scenario{
-		one("21 two lengths", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", nil),
-		one("21 unknown coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", nil),
-		one("21 blank in a name", "GET / HTTP/1.1\r\nHost: x\r\nA B: c\r\n\r\n", nil),
-		one("21 blank before the colon", "GET / HTTP/1.1\r\nHost: x\r\nA : c\r\n\r\n", nil),
-		one("21 bare CR", "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n", nil),
-		one("21 negative length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", nil),
-		one("21 garbage chunk", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", nil),
-		one("21 length and chunks", request("POST /", "Content-Length: 5", "Transfer-Encoding: chunked", closing)+"0\r\n\r\n", refused),
-		one("21 folded header", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\nConnection: close\r\n\r\n", refused),
-		one("21 lines end in LF", "GET / HTTP/1.1\nHost: x\nConnection: close\n\n", refused),
-		one("21 no Host", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", map[string]string{
-			"connection 0 answer 0": stricter, "log: ": stricter, "figures of": stricter}),
-		one("21 two hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", nil),
-		one("21 another authority", "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n", nil),
-		one("21 same length twice", request("POST /", "Content-Length: 2", "Content-Length: 2", closing)+"ab", nil),
-		one("no HTTP at all", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", nil),
-		one("lower case http", "GET / http/1.1\r\nHost: x\r\n\r\n", nil),
-		one("22 105 headers", many, nil),
-		one("22 a head of 20 kB", "GET / HTTP/1.1\r\nHost: x\r\nA: "+strings.Repeat("b", 20000)+"\r\n\r\n", nil),
-		{name: "23 pipelining", servers: answering("a"), conns: []exchange{{send: []string{
-			request("GET /1") + request("GET /2") + request("GET /3")}, answers: 3}}, lines: 3},
-		{name: "23 pipelining with a body", servers: answering("a"), conns: []exchange{{send: []string{
-			request("POST /1", "Content-Length: 3") + "abc" + request("PUT /2", "Transfer-Encoding: chunked") + "2\r\nab\r\n0\r\n\r\n" + request("GET /3", closing)},
-			answers: 3}}, lines: 3},
-		{name: "HTTP/1.0", servers: answering("a"), conns: []exchange{
-			{send: []string{"GET / HTTP/1.0\r\n\r\n"}, answers: 1}, {send: []string{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"}, answers: 1}}, lines: 2,
-			differs: map[string]string{"connection 0 answer 0: HTTP/1.": ownVersion, "connection 1 answer 0: HTTP/1.": ownVersion}},
-		{name: "HEAD", servers: answering("a"), conns: []exchange{{send: []string{request("HEAD /")}, head: true, answers: 1}}, lines: 1},
-		{name: "httpclose", servers: answering("a"), change: func(c *proxy.Config) { c.Frontends[0].ConnMode = proxy.Close }, conns: []exchange{get()}, lines: 1},
-		{name: "http-server-close", servers: answering("a"), change: func(c *proxy.Config) { c.Frontends[0].ConnMode = proxy.ServerClose },
-			conns: []exchange{{send: []string{request("GET /1") + request("GET /2")}, answers: 2}}, lines: 2},
 	}
 }
 

@@ -2,20 +2,17 @@ package engine
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -194,44 +191,8 @@ func realHAProxy(t *testing.T, c proxy.Config) party {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	file, socket := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "sock")
-	if err := os.WriteFile(file, []byte(haproxyText(c, socket)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	bin := "haproxy"
-	if _, err := exec.LookPath(bin); err != nil {
-		bin = "/usr/sbin/haproxy"
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, bin, "-db", "-f", file)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out := &strings.Builder{}
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("haproxy, which `make deps` installs: %v", err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("haproxy said: %s\n%s", out, haproxyText(c, socket))
-		}
-	})
-	csv := func() string {
-		k, err := net.Dial("unix", socket)
-		if err != nil {
-			return ""
-		}
-		defer k.Close()
-		io.WriteString(k, "show stat\n")
-		b, _ := io.ReadAll(k)
-		return string(b)
-	}
-	for end := time.Now().Add(10 * time.Second); csv() == ""; time.Sleep(5 * time.Millisecond) { // nothing tells of a bind
-		if time.Now().After(end) {
-			t.Fatalf("haproxy does not start: %s", out)
-		}
-	}
+	socket := filepath.Join(dir, "sock")
+	csv := runHAProxy(t, dir, haproxyText(c, socket), socket)
 	return party{addr: c.Frontends[0].Binds[0].Addr.String(), csv: csv}
 }
 

@@ -27,6 +27,8 @@ type frontConf struct {
 	forward  *forwardFor
 	times    times
 	deferred bool // TCP_DEFER_ACCEPT
+	buffer   bool // option http-buffer-request
+	pages    errorSet
 }
 
 // times are nanoseconds, 0 for no limit; the fallbacks between them are resolved.
@@ -61,6 +63,12 @@ type backConf struct {
 	mode       proxy.ConnMode
 	stats      *proxy.Stats
 	stick      []*backend // whose tables `stick on src` looks into
+	reuse      proxy.Reuse
+	retry      retryOn
+	abort      bool // option abortonclose
+	pretend    bool // option http-pretend-keepalive
+	buffer     bool // option http-buffer-request
+	pages      errorSet
 }
 
 type serverConf struct {
@@ -76,6 +84,23 @@ type serverConf struct {
 	cookie    string
 	setCookie []byte // the whole Set-Cookie line
 	checked   bool
+	poolMax   int64 // idle connections kept, negative: any number
+	purge     int64 // ns
+	maxReuse  int
+}
+
+// compilePool fills in what is kept of idle connections.
+func (sc *serverConf) compilePool(s *proxy.Server) {
+	sc.poolMax, sc.purge, sc.maxReuse = -1, int64(purgeEvery), -1
+	if s.PoolMaxConn != nil {
+		sc.poolMax = int64(*s.PoolMaxConn)
+	}
+	if s.PoolPurgeDelay != nil {
+		sc.purge = int64(*s.PoolPurgeDelay)
+	}
+	if s.MaxReuse != nil {
+		sc.maxReuse = *s.MaxReuse
+	}
 }
 
 // same reports whether connections to two configurations of a server are the same.

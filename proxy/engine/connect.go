@@ -130,7 +130,7 @@ func (s *session) join(only *server) verdict {
 	} else {
 		t.queueBackend = t.wait.before + 1
 	}
-	return wait
+	return proceed
 }
 
 // granted is the queue's answer. A transaction that is over gives the slot to the next; sc nil: its server went down.
@@ -188,12 +188,11 @@ func (s *session) chosen(sc *serverConf) verdict {
 	return s.dial()
 }
 
-// dial takes an idle connection to the server or opens one. The first request of a client goes on a used one only if
-// it could be sent again, should the server have closed it just now.
+// dial takes an idle connection to the server or opens one.
 func (s *session) dial() verdict {
 	t := s.t
 	s.enter(phaseConnect)
-	if s.http && !t.fresh && (s.takePinned() || (t.replayable || s.requests > 1) && s.reuse()) {
+	if s.http && !t.fresh && (s.takePinned() || s.reuse()) {
 		t.sc.rt.per[s.l.id].reuse++
 		return s.established()
 	}
@@ -216,6 +215,9 @@ func (s *session) dial() verdict {
 // connect waits until the connection stands. Sending the head is the test for HTTP, the socket's error for TCP.
 func (s *session) connect() verdict {
 	c, l := s.server, s.l
+	if s.gaveUp() {
+		return s.abandon()
+	}
 	if !c.writable {
 		l.arm(c)
 		return wait
@@ -282,10 +284,10 @@ func (s *session) established() verdict {
 	if s.server.reused && !s.composeRequest() {
 		return s.refuse()
 	}
-	if !t.replayable || !s.server.reused {
-		s.takeRequest()
-	} else {
+	if t.replayable && s.server.reused || s.retriesAnswers() {
 		s.holdRequest()
+	} else {
+		s.takeRequest()
 	}
 	return proceed
 }
@@ -313,12 +315,17 @@ func (s *session) holdRequest() {
 	t, c := s.t, s.server
 	rest := s.client.in.data()[t.head.Len:]
 	n := bodyLen(&t.req, rest, t.head.ContentLength)
-	if n > c.out.room() {
+	if n > 0 && c.out == nil { // the head has gone
+		c.out = s.l.buffer(false)
+	}
+	if n > 0 && n > c.out.room() {
 		t.replayable = false
 		s.takeRequest()
 		return
 	}
-	c.out.append(rest[:n])
+	if n > 0 {
+		c.out.append(rest[:n])
+	}
 	t.req.done, t.held = true, true
 }
 
@@ -345,25 +352,13 @@ func (s *session) connectFailed(who byte, refused bool) verdict {
 	t := s.t
 	s.dropServer()
 	per := s.l.id
-	if t.retries >= t.bc.retries {
+	if t.retries >= t.bc.retries || t.bc.retry.causes&onConnect == 0 {
 		s.mark(who, 'C')
 		t.bc.rt.per[per].econ++
 		t.sc.rt.per[per].econ++
 		return s.failConnect()
 	}
-	t.retries++
-	t.fresh = true
-	active := t.bc.chooser.Load().active
-	several := active > 1 && t.bc.algorithm == proxy.RoundRobin
-	elsewhere := s.redispatchDue() || t.bc.redispatch != 0 && !t.persistent && several
-	if elsewhere {
-		t.sc.rt.release()
-		t.slot, t.except, t.persistent = false, t.sc.index, false
-	} else {
-		t.bc.rt.per[per].wretr++
-		t.sc.rt.per[per].wretr++
-		t.sc.rt.per[per].sessions++ // HAProxy counts each attempt
-	}
+	elsewhere, several := s.retry()
 	if !refused || elsewhere && several {
 		return s.enter(phaseChoose)
 	}
@@ -373,7 +368,26 @@ func (s *session) connectFailed(who byte, refused bool) verdict {
 	}
 	s.enter(phaseDelay)
 	s.due = s.after(delay)
-	return wait
+	return proceed
+}
+
+// retry counts one more attempt and gives the server up if another is to be asked.
+func (s *session) retry() (elsewhere, several bool) {
+	t, per := s.t, s.l.id
+	t.retries++
+	t.fresh = true
+	active := t.bc.chooser.Load().active
+	several = active > 1 && t.bc.algorithm == proxy.RoundRobin
+	elsewhere = s.redispatchDue() || t.bc.redispatch != 0 && !t.persistent && several
+	if elsewhere {
+		t.sc.rt.release()
+		t.slot, t.except, t.persistent = false, t.sc.index, false
+	} else {
+		t.bc.rt.per[per].wretr++
+		t.sc.rt.per[per].wretr++
+		t.sc.rt.per[per].sessions++ // HAProxy counts each attempt
+	}
+	return elsewhere, several
 }
 
 // redispatchDue is `option redispatch n`: on every n-th retry, counted from the last for a negative n.

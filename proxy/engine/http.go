@@ -189,15 +189,14 @@ func (s *session) bodyBegins(rest []byte) bool {
 	t := s.t
 	whole := t.req.done
 	if t.req.kind == byChunks {
-		var c http1.Chunks
-		for at := 0; at < len(rest) && !c.Done(); {
-			n, _, f := c.Next(rest[at:])
+		for t.ahead < len(rest) && !t.chunks.Done() {
+			n, _, f := t.chunks.Next(rest[t.ahead:])
 			if f != http1.None {
 				return false
 			}
-			at += n
+			t.ahead += n
 		}
-		whole = c.Done()
+		whole = t.chunks.Done()
 	} else if t.req.kind == byLength {
 		whole = int64(len(rest)) >= t.req.left
 	}
@@ -236,7 +235,7 @@ func (s *session) rules() verdict {
 	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {
 		t.closing = true
 	}
-	return s.persistence()
+	return s.buffer()
 }
 
 // exchange carries the request out and the answer back, both at once.
@@ -249,10 +248,10 @@ func (s *session) exchange() verdict {
 			return proceed
 		}
 	}
-	if v, done := s.receive(); done {
-		return v
+	if !t.started && t.sent && s.gaveUp() {
+		return s.abandon()
 	}
-	return wait
+	return s.receive()
 }
 
 // sendRequest moves the head and the body on. A server that doesn't take it any more may still have answered: only its
@@ -275,30 +274,29 @@ func (s *session) sendRequest() {
 	case flowEnd, flowSource:
 		s.clientLeft()
 	case flowFault:
-		s.mark('P', 'R')
+		s.mark('P', s.letter())
 		s.fe.per[s.l.id].ereq++
 		s.fail(400)
 	}
 }
 
-// clientLeft is a client that went away before its request was complete.
+// clientLeft is a client that went away before its request was complete: there is nobody to answer.
 func (s *session) clientLeft() {
-	s.mark('C', s.letter())
 	s.fe.per[s.l.id].cliAbrt++
 	s.t.bc.rt.per[s.l.id].cliAbrt++
-	s.fail(400)
+	s.cut('C', 'D')
 }
 
-// receive reads the answer's head and moves its body on. done is false when it has to wait.
-func (s *session) receive() (v verdict, done bool) {
+// receive reads the answer's head and moves its body on.
+func (s *session) receive() verdict {
 	t := s.t
 	for !t.started {
 		f, r := s.answerHead()
 		switch {
 		case f != http1.None && f != http1.Incomplete:
-			return s.badAnswer(), true
+			return s.badAnswer()
 		case s.phase != phaseExchange:
-			return proceed, true
+			return proceed
 		case f == http1.None:
 			continue // started, or an interim answer went by
 		}
@@ -307,12 +305,12 @@ func (s *session) receive() (v verdict, done bool) {
 			if t.sent || t.stuck {
 				s.serverDue = since(s.serverAt, t.bc.times.server)
 			}
-			return s.flushInterim(), true
+			return s.flushInterim()
 		case ioEOF, ioError:
-			return s.noAnswer(), true
+			return s.noAnswer()
 		}
 	}
-	return s.answerBody(), true
+	return s.answerBody()
 }
 
 // answerHead parses what there is, reading more if it is not enough.
@@ -333,7 +331,6 @@ func (s *session) answerHead() (http1.Fault, ioResult) {
 	_, r := l.fill(c, false)
 	if r == ioSome {
 		s.serverAt = l.now
-		s.takeRequest() // no repetition from here on
 		if t.answerAt < 0 {
 			t.answerAt = l.now
 		}
@@ -346,8 +343,13 @@ func (s *session) answerDone() http1.Fault {
 	t, c, h := s.t, s.server, &s.l.answer
 	in := c.in.data()
 	if h.Status < 200 && h.Status != 101 {
+		s.takeRequest() // who has heard of it can't have it repeated
 		return s.interim(h)
 	}
+	if s.againFor(h.Status) {
+		return http1.None
+	}
+	s.takeRequest() // no repetition from here on
 	t.status, t.serverKeep = h.Status, h.Persistent() && !h.LengthDropped
 	t.private = ownsConnection(h, in)
 	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
@@ -484,6 +486,9 @@ func (s *session) eachServerSide(f func(*counters)) {
 
 // badAnswer is a server that speaks no good HTTP: one request is lost.
 func (s *session) badAnswer() verdict {
+	if s.again(onJunk) {
+		return proceed
+	}
 	s.mark('P', 'H')
 	s.t.answerAt = -1
 	s.t.bc.rt.per[s.l.id].eresp++
@@ -496,10 +501,11 @@ func (s *session) badAnswer() verdict {
 func (s *session) noAnswer() verdict {
 	t := s.t
 	if s.server.reused && t.replayable && t.answerAt < 0 {
-		s.dropServer()
-		t.fresh, t.sent, t.stuck, t.held = true, false, false, false
-		t.req = newBody(t.req.kind, t.head.ContentLength)
+		s.unsend()
 		return s.dial()
+	}
+	if t.answerAt < 0 && s.again(onEmpty) || t.answerAt >= 0 && s.again(onJunk) {
+		return proceed
 	}
 	s.mark('S', 'H')
 	t.answerAt = -1
@@ -524,6 +530,7 @@ func (s *session) exchangeTimeout() {
 	t := s.t
 	late := s.serverDue != 0 && s.serverDue <= s.l.now
 	switch {
+	case late && !t.started && s.again(onTimeout):
 	case late && !t.started:
 		s.mark('s', 'H')
 		t.bc.rt.per[s.l.id].eresp++
@@ -546,8 +553,10 @@ func (s *session) finish() verdict {
 	switch {
 	case !t.serverKeep || !t.sent || !s.reusable():
 		s.dropServer()
-	case t.private || s.server.pinned:
+	case s.own():
 		s.pin()
+	case !s.poolable():
+		s.dropServer()
 	default:
 		s.poolServer()
 	}

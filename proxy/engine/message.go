@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strconv"
-
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
@@ -55,6 +53,9 @@ func (s *session) composeRequest() bool {
 		hd := &h.Headers[i]
 		switch {
 		case hd.ID == http1.Upgrade && t.upgrade:
+		case hd.ID == http1.TE && h.Trailers: // of what the client takes, we pass trailers on and nothing else
+			w.text("TE: trailers\r\n")
+			continue
 		case hd.Hop:
 			continue
 		case hd.ID == http1.Cookie && t.bc.cookie != nil && t.bc.cookie.Indirect:
@@ -64,14 +65,29 @@ func (s *session) composeRequest() bool {
 		w.header(hd, in)
 	}
 	s.forwardedFor(&w, in)
-	switch {
-	case t.upgrade:
-		w.text("Connection: Upgrade\r\n")
-	case t.connMode() != proxy.KeepAlive:
-		w.text("Connection: close\r\n")
-	}
+	w.text(t.toServer())
 	w.text("\r\n")
 	return !w.full
+}
+
+// toServer is the Connection line of a request. An old server closes unless it is asked to stay.
+func (t *txn) toServer() string {
+	te := t.head.Trailers
+	switch closing := t.connMode() != proxy.KeepAlive && !t.bc.pretend; {
+	case t.upgrade && te:
+		return "Connection: Upgrade, TE\r\n"
+	case t.upgrade:
+		return "Connection: Upgrade\r\n"
+	case closing && te:
+		return "Connection: close, TE\r\n"
+	case closing:
+		return "Connection: close\r\n"
+	case te:
+		return "Connection: TE\r\n"
+	case t.minor == 0:
+		return "Connection: keep-alive\r\n"
+	}
+	return ""
 }
 
 // forwardedFor appends one more header line that names the client.
@@ -120,7 +136,8 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 		switch {
 		case hd.ID == http1.Upgrade && h.Status == 101:
 		case hd.Hop,
-			h.LengthDropped && hd.ID == http1.ContentLength,
+			(h.LengthDropped || tunnel) && hd.ID == http1.ContentLength,
+			tunnel && hd.ID == http1.TransferEncoding, // the server's mistake, which the client would have to ignore
 			hd.ID == http1.TransferEncoding && t.minor == 0,
 			hd.ID == http1.SetCookie && t.bc.cookie != nil && setsOurs(hd.Value.Of(in), t.bc.cookie.Name):
 			continue
@@ -158,31 +175,6 @@ func hasFoldPrefix(b []byte, lower string) bool {
 	return len(b) >= len(lower) && http1.EqualFold(b[:len(lower)], lower)
 }
 
-// errorPage is an answer of our own: the head up to where the connection's fate is told, and the body.
-type errorPage struct{ head, body string }
-
-var errorPages = map[int]errorPage{}
-
-func init() {
-	for _, p := range []struct {
-		status       int
-		reason, text string
-	}{
-		{400, "Bad request", "The request could not be understood."},
-		{401, "Unauthorized", "A user name and a password are needed."},
-		{408, "Request Time-out", "The request did not arrive in time."},
-		{500, "Internal Server Error", "Something went wrong here."},
-		{502, "Bad Gateway", "The server's answer was invalid or incomplete."},
-		{503, "Service Unavailable", "No server is available to handle this request."},
-		{504, "Gateway Time-out", "The server did not answer in time."},
-	} {
-		status := strconv.Itoa(p.status)
-		body := "<html><body><h1>" + status + " " + p.reason + "</h1>\n" + p.text + "\n</body></html>\n"
-		errorPages[p.status] = errorPage{"HTTP/1.1 " + status + " " + p.reason + "\r\ncontent-length: " + strconv.Itoa(len(body)) +
-			"\r\ncache-control: no-cache\r\ncontent-type: text/html\r\n", body}
-	}
-}
-
 // answerError ends a transaction with one of our own pages. The connection stays if the client wants it to and nothing
 // of its request is to come.
 func (s *session) answerError(status int) verdict {
@@ -190,13 +182,18 @@ func (s *session) answerError(status int) verdict {
 	s.dropServer()
 	s.settle()
 	t.status = status
+	page := t.page(status)
+	if page.head == "" { // an empty errorfile
+		s.countAnswer(status)
+		s.log()
+		return s.end()
+	}
 	keep := s.swallow()
 	if c.out == nil {
 		c.out = s.l.buffer(false)
 	}
 	before := c.out.w
 	w := writer{b: c.out}
-	page := errorPages[status]
 	w.text(page.head)
 	w.text(t.connection(keep))
 	w.text("\r\n")

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// idleFor is how long a server connection waits for another request, idleMax how many of a server a loop keeps.
-	idleFor = 30 * time.Second
-	idleMax = 4096
-	// lookIdle is how many of a server's idle connections are looked at for one with the right name.
+	// idleMax is how many idle connections of a server a loop keeps, purgeEvery the default of pool-purge-delay.
+	idleMax    = 4096
+	purgeEvery = 5 * time.Second
+	// lookIdle is how many of a server's idle connections are looked at for one that fits.
 	lookIdle = 64
 )
 
@@ -22,14 +22,16 @@ type pooled struct {
 	pinned     bool // authenticated for one client: never anybody else's
 	requests   int
 	prev, next *conn // of the idle list
-	timer      timer
-	pooledAt   int64
 }
 
 // idleList holds a loop's idle connections to one server, the latest used in front: those at its end go first.
 type idleList struct {
-	first *conn
-	n     int
+	first, last *conn
+	n           int
+	low         int // the fewest since the timer was set: so many nobody needed
+	delay       int64
+	timer       timer
+	loop        *loop
 }
 
 func (l *loop) newConn() *conn {
@@ -48,12 +50,10 @@ func (l *loop) newConn() *conn {
 		c.fd, c.pooled = -1, &n.more
 	}
 	c.owner = l
-	c.timer.owner = c
 	return c
 }
 
 func (l *loop) freeConn(c *conn) {
-	l.wheel.remove(&c.timer)
 	l.close(c)
 	c.s, c.sc = nil, nil
 	if len(l.spares) < 4096 {
@@ -73,7 +73,18 @@ func (s *session) dropServer() {
 func (s *session) reusable() bool {
 	c, t := s.server, s.t
 	return t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
-		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.idle[s.l.id].n < idleMax && t.sc.rt.up.Load()
+		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.up.Load() && (t.sc.maxReuse < 0 || c.requests <= t.sc.maxReuse)
+}
+
+// own: the connection serves this client alone, because the server authenticates it or nothing is to be shared.
+func (s *session) own() bool {
+	return s.t.private || s.server.pinned || s.t.bc.reuse == proxy.ReuseNever
+}
+
+// poolable: there is room for one more idle connection.
+func (s *session) poolable() bool {
+	sc := s.t.sc
+	return sc.purge > 0 && (sc.poolMax < 0 || sc.rt.idles.Load() < sc.poolMax) && sc.rt.idle[s.l.id].n < idleMax
 }
 
 func (s *session) poolServer() {
@@ -85,20 +96,42 @@ func (s *session) poolServer() {
 	c.prev, c.next = nil, list.first
 	if list.first != nil {
 		list.first.prev = c
+	} else {
+		list.last = c
 	}
 	list.first = c
 	list.n++
 	c.sc.rt.idles.Add(1)
-	if !c.timer.on {
-		l.wheel.add(&c.timer, (l.now+int64(idleFor))/int64(time.Millisecond))
+	if !list.timer.on {
+		list.timer.owner, list.loop, list.low = list, l, list.n
+		list.again(c.sc.purge)
 	}
-	c.pooledAt = l.now
+	list.delay = c.sc.purge
+}
+
+// mayReuse is `http-reuse`: whether the request may go over a connection that served another client. proven: over one
+// that has been used again before. Later requests of a client may always, as a browser's would.
+func (s *session) mayReuse() (may, proven bool) {
+	t := s.t
+	if t.connMode() != proxy.KeepAlive || t.upgrade {
+		return false, false
+	}
+	switch t.bc.reuse {
+	case proxy.ReuseNever:
+		return false, false
+	case proxy.ReuseAlways:
+		return true, false
+	case proxy.ReuseAggressive:
+		return true, s.requests == 1
+	}
+	return t.replayable || s.requests > 1, false
 }
 
 // reuse gives the session an idle connection to its server.
 func (s *session) reuse() bool {
 	t, l := s.t, s.l
-	if t.connMode() != proxy.KeepAlive || t.upgrade {
+	may, proven := s.mayReuse()
+	if !may {
 		return false
 	}
 	list := &t.sc.rt.idle[l.id]
@@ -109,6 +142,9 @@ func (s *session) reuse() bool {
 			break
 		}
 		next = c.next
+		if proven && c.requests < 2 {
+			continue
+		}
 		if !c.sc.same(t.sc) {
 			l.dropIdle(c)
 			continue
@@ -189,9 +225,12 @@ func (l *loop) unpool(c *conn) {
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
+	} else {
+		list.last = c.prev
 	}
 	c.prev, c.next = nil, nil
 	list.n--
+	list.low = min(list.low, list.n)
 	c.sc.rt.idles.Add(-1)
 }
 
@@ -211,16 +250,17 @@ func (l *loop) dropIdle(c *conn) {
 	l.freeConn(c)
 }
 
-// expired closes a connection that nobody has used for long; the timer of one that was used meanwhile is set anew.
-func (c *conn) expired() {
-	l := c.owner
-	switch due := c.pooledAt + int64(idleFor); {
-	case c.s != nil:
-		// In use; poolServer sets it again.
-	case l.now >= due:
-		l.dropIdle(c)
-	default:
-		l.wheel.add(&c.timer, due/int64(time.Millisecond)+1)
+func (list *idleList) again(delay int64) {
+	list.loop.wheel.add(&list.timer, (list.loop.now+delay)/int64(time.Millisecond))
+}
+
+// expired closes half of the connections that nobody needed since the last time, those first that idle longest.
+func (list *idleList) expired() {
+	for range (list.low + 1) / 2 {
+		list.loop.dropIdle(list.last)
+	}
+	if list.low = list.n; list.n > 0 {
+		list.again(list.delay)
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	phaseTLS        // the handshake
 	phaseIdle       // waits for the first byte of a request
 	phaseHead       // a request head is coming in
+	phaseBody       // its body is waited for
 	phaseChoose
 	phaseQueue
 	phaseDelay // between two attempts to connect
@@ -86,6 +87,8 @@ type txn struct {
 	renew, settled, private, own, held, null, spoke          bool
 	except                                                   int
 	queueServer, queueBackend                                int
+	ahead                                                    int          // bytes of the body looked at before it is sent,
+	chunks                                                   http1.Chunks // and where they lead
 	line                                                     []byte
 }
 
@@ -118,7 +121,7 @@ func (t *txn) clear() {
 	t.redispatched, t.persistent, t.replayable, t.whole, t.fresh, t.sent = false, false, false, false, false, false
 	t.upgrade, t.started, t.closing, t.serverKeep, t.stuck, t.setCookie, t.renew = false, false, false, false, false, false, false
 	t.settled, t.private, t.own, t.held, t.null, t.spoke = false, false, false, false, false, false
-	t.queueServer, t.queueBackend = 0, 0
+	t.queueServer, t.queueBackend, t.ahead, t.chunks = 0, 0, 0, http1.Chunks{}
 	t.line = t.line[:0]
 }
 
@@ -191,6 +194,12 @@ func (s *session) step() verdict {
 		return s.idle()
 	case phaseHead:
 		return s.head()
+	case phaseBody:
+		return s.awaitBody()
+	case phaseQueue, phaseDelay: // they end by mail and timer
+		if s.gaveUp() {
+			return s.abandon()
+		}
 	case phaseChoose:
 		return s.choose()
 	case phaseConnect:
@@ -204,7 +213,7 @@ func (s *session) step() verdict {
 	case phaseLinger:
 		return s.linger()
 	}
-	return wait // queue and delay end by mail and timer
+	return wait
 }
 
 // nearest is the earliest deadline, 0 if there is none.
@@ -263,7 +272,7 @@ func (s *session) timeout() {
 	switch s.phase {
 	case phaseTLS:
 		s.insecure(errSilent)
-	case phaseIdle, phaseHead:
+	case phaseIdle, phaseHead, phaseBody:
 		s.headTimeout()
 	case phaseQueue:
 		s.queueTimeout()
@@ -327,7 +336,7 @@ func (s *session) abort() {
 // letter is the second flag: how far the session had come.
 func (s *session) letter() byte {
 	switch s.phase {
-	case phaseIdle, phaseHead:
+	case phaseIdle, phaseHead, phaseBody:
 		return 'R'
 	case phaseChoose, phaseQueue:
 		return 'Q'

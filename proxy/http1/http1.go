@@ -132,6 +132,7 @@ type Head struct {
 
 	Close, KeepAlive, Upgrade bool // Connection's tokens
 	Continue                  bool // Expect: 100-continue
+	Trailers                  bool // TE: trailers
 
 	host   int // index of Host, -1: none
 	hosts  int
@@ -143,7 +144,7 @@ func (h *Head) reset() {
 	h.Start, h.Len, h.N, h.Minor, h.Status, h.Method = 0, 0, 0, 0, 0, OtherMethod
 	h.Line, h.Verb, h.Target, h.Path, h.Reason = Span{}, Span{}, Span{}, Span{}, Span{}
 	h.ContentLength, h.Chunked, h.LengthDropped = -1, false, false
-	h.Close, h.KeepAlive, h.Upgrade, h.Continue = false, false, false, false
+	h.Close, h.KeepAlive, h.Upgrade, h.Continue, h.Trailers = false, false, false, false, false
 	h.host, h.hosts, h.length, h.tes = -1, 0, false, 0
 }
 

@@ -245,7 +245,14 @@ func (h *Head) known(hd *Header, v []byte) Fault {
 	case Connection:
 		hd.Hop = true
 		h.connection(v)
-	case KeepAlive, ProxyConnection, TE, Upgrade:
+	case TE:
+		hd.Hop = true
+		for rest := v; len(rest) > 0 && !h.Trailers; {
+			var t []byte
+			t, rest = NextToken(rest)
+			h.Trailers = EqualFold(t, "trailers")
+		}
+	case KeepAlive, ProxyConnection, Upgrade:
 		hd.Hop = true
 	}
 	return None
@@ -369,10 +376,14 @@ func (h *Head) checkHost(b []byte) Fault {
 	if !ok {
 		return BadHost
 	}
-	if h.Path == h.Target || h.Method == CONNECT {
+	auth := h.Target.Of(b)
+	switch {
+	case h.Path == h.Target:
 		return None
+	case h.Method != CONNECT:
+		auth, _ = authority(auth)
 	}
-	if auth, _ := authority(h.Target.Of(b)); len(auth) > 0 {
+	if len(auth) > 0 {
 		if ah, ok := hostOf(auth); !ok || !bytes.EqualFold(ah, host) {
 			return BadHost
 		}
