@@ -177,7 +177,7 @@ func failing() []scenario {
 		return []proxy.Server{each(func(t *testing.T, seen *notes) []proxy.Server {
 			return []proxy.Server{handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
 				seen.add("%s", r.URL)
-				time.Sleep(150 * time.Millisecond) // is what makes others queue
+				time.Sleep(250 * time.Millisecond) // is what makes others queue
 				w.Header()["Date"] = nil
 			})}
 		}, func(_ int, s *proxy.Server) { s.MaxConn = 1 })(t, seen)[0]}
