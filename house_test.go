@@ -71,6 +71,8 @@ var arrows = []struct {
 	{from: "proxy/balance", to: "os", because: "pure core", direct: true},
 	{from: "proxy/stick", to: "net", because: "pure core", direct: true},
 	{from: "proxy/http1", to: "net", because: "pure core", direct: true},
+	{from: "proxy/proxyproto", to: "net", because: "pure core", direct: true},
+	{from: "proxy/proxyproto", to: "os", because: "pure core", direct: true},
 }
 
 // TestArrows holds the picture of the house: who may import whom.

@@ -33,6 +33,9 @@ type Config struct {
 	Fall      int           // failures in a row that take it down; default 3
 	Jitter    int           // spread-checks, percent of Inter, 0..50
 
+	// SendProxy is the version of the PROXY protocol whose header goes first; it names nobody. 0: none.
+	SendProxy int
+
 	// HTTP only.
 	Method  string // default OPTIONS
 	URI     string // default /

@@ -11,61 +11,6 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 )
 
-// bind takes the addresses of one line, separated by commas.
-func (d *decoder) bind(f *proxy.Frontend, k tree.Node) {
-	b := proxy.Bind{Pos: k.Args[0].Pos}
-	own := &bindTLS{}
-	for _, kid := range k.Kids {
-		if !d.bindTLS(own, kid) {
-			d.scalar(kid, &b)
-		}
-	}
-	b.TLS = d.bindsTLS(own, k)
-	col := 0
-	for part := range strings.SplitSeq(k.Args[0].Text, ",") {
-		at := k.Args[0].Pos
-		at.Col += col
-		col += len(part) + 1
-		addr, meant, problem := listenAddress(part)
-		if problem != "" {
-			d.errorf(at, meant, "%s %s", tree.Quote(part), problem)
-			d.broken[brokenKey("frontend", f.Name, "bind")] = true
-			continue
-		}
-		b.Addr, b.Pos = addr, at
-		f.Binds = append(f.Binds, b)
-	}
-}
-
-// listenAddress reads [IP]:PORT; no IP or * is every IPv4 address.
-func listenAddress(s string) (a netip.AddrPort, meant, problem string) {
-	for _, p := range []string{"/", "unix@", "fd@", "abns@", "sockpair@", "quic", "udp", "tcp@", "tcp4@", "tcp6@", "ipv4@", "ipv6@", "mptcp"} {
-		if strings.HasPrefix(s, p) {
-			return a, "", "is a kind of address that is not supported yet"
-		}
-	}
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return a, "ADDRESS:PORT", "has no port"
-	}
-	host, port := s[:i], s[i+1:]
-	if strings.Contains(port, "-") {
-		return a, "write one address for each port", "is a range of ports, which is not supported yet"
-	}
-	n, ok := parseInt(port, false)
-	if !ok || n < 1 || n > 65535 {
-		return a, "a port is a number from 1 to 65535", "has no valid port"
-	}
-	ip := netip.IPv4Unspecified()
-	if host != "" && host != "*" {
-		var err error
-		if ip, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err != nil {
-			return a, "an IP address, * or nothing in front of the port", "is no address to listen on"
-		}
-	}
-	return netip.AddrPortFrom(ip, uint16(n)), "", ""
-}
-
 // acl reads `acl NAME path_beg [-i] [--] VALUE...`.
 func (d *decoder) acl(f *proxy.Frontend, k tree.Node) {
 	if len(k.Args) > 0 {

@@ -51,7 +51,11 @@ func (d *decoder) nodeWord(n tree.Node) {
 			d.errorf(w.Pos, "an IP address; ports come in ports { }", "%s is no value for '%s'", tree.Quote(w.Text), n.Def.Name)
 		}
 	case "http_addr":
-		if _, meant, problem := serverAddress(w.Text); problem != "" {
+		_, meant, problem := serverAddress(w.Text)
+		if _, unix := unixPath(w.Text); problem == "" && (unix || !fixedPort(w.Text)) {
+			problem = "has no port"
+		}
+		if problem != "" {
 			d.errorf(w.Pos, meant, "%s %s", tree.Quote(w.Text), problem)
 		}
 	case "encrypt":

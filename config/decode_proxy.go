@@ -148,6 +148,10 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		d.cookie(p.back, k)
 	case "server":
 		d.server(p, k)
+	case "source":
+		if p.back.Source = d.source(k.Pos, k.Args[0], k.Kids); p.back.Source != nil && p.back.Source.First != p.back.Source.Last {
+			d.errorf(k.Args[0].Pos, "write it on the servers' lines", "a range of ports is not permitted here")
+		}
 	case "stick-table":
 		d.stickTable(p.back, k)
 	case "stick on":
@@ -179,6 +183,13 @@ func (d *decoder) commonLine(p proxyState, k tree.Node) {
 			} else if ok {
 				c.Log = append(slices.Clip(c.Log), t)
 			}
+		}
+	case "option tcpka":
+		if d.value(k); p.front != nil {
+			p.front.ClientKeepAlive = !k.No
+		}
+		if p.back != nil {
+			p.back.ServerKeepAlive = !k.No
 		}
 	case "option forwardfor":
 		f := d.forwardFor(k)

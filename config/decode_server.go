@@ -2,7 +2,7 @@ package config
 
 import (
 	"net/netip"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +23,9 @@ type httpCheck struct{ method, uri, version, host string }
 // serverState is a server while its line is read. Words of the table reach the check through the field of that name.
 type serverState struct {
 	proxy.Server
-	Check   check.Config
-	checked bool
+	Check      check.Config
+	checked    bool
+	checkProxy bool // check-send-proxy
 }
 
 func defaultCheck() check.Config {
@@ -42,13 +43,26 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	}
 	own := &serverTLS{}
 	for _, kid := range k.Kids {
-		if kid.Def.Name == "check" {
+		switch kid.Def.Name {
+		case "check":
 			d.value(kid)
 			s.checked = !kid.No
-			continue
-		}
-		if !d.serverTLS(own, kid) {
-			d.scalar(kid, &s)
+		case "check-send-proxy":
+			d.value(kid)
+			s.checkProxy = !kid.No
+		case "send-proxy", "send-proxy-v2":
+			d.value(kid)
+			s.SendProxy = proxyVersion(kid)
+		case "source":
+			s.Source = d.source(kid.Pos, kid.Args[0], k.Kids)
+		case "usesrc", "interface":
+			if !slices.ContainsFunc(k.Kids, func(n tree.Node) bool { return n.Def.Name == "source" }) {
+				d.errorf(kid.Pos, "source 0.0.0.0 "+kid.Def.Name+" ...", "'%s' needs 'source' on the same server", kid.Def.Name)
+			}
+		default:
+			if !d.serverTLS(own, kid) {
+				d.scalar(kid, &s)
+			}
 		}
 	}
 	s.TLS = d.serversTLS(own, k)
@@ -61,32 +75,25 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	p.more.servers = append(p.more.servers, s)
 }
 
-// serverAddress reads HOST:PORT; the host may be a name.
-func serverAddress(s string) (address, meant, problem string) {
-	const form = "ADDRESS:PORT or NAME:PORT"
-	if strings.ContainsAny(s, "@/") {
-		return "", form, "is a kind of address that is not supported yet"
+// proxyVersion is the version of the PROXY protocol that a word asks for.
+func proxyVersion(k tree.Node) int {
+	switch {
+	case k.No:
+		return 0
+	case k.Def.Name == "send-proxy-v2":
+		return 2
 	}
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 || i == len(s)-1 {
-		return "", form, "has no port; taking the client's is not supported yet"
+	return 1
+}
+
+// sendsProxy is the version whose header begins the server's checks. They follow the server where they ask at the same
+// place.
+func (s *serverState) sendsProxy() int {
+	follows := s.Check.Address == "" && s.Check.Port == 0
+	if s.checkProxy || s.SendProxy > 0 && follows {
+		return max(s.SendProxy, 1)
 	}
-	host, port := s[:i], s[i+1:]
-	if port[0] == '+' || port[0] == '-' {
-		return "", form, "has an offset for a port, which is not supported yet"
-	}
-	n, ok := parseInt(port, false)
-	if !ok || n < 1 || n > 65535 {
-		return "", "a port is a number from 1 to 65535", "has no valid port"
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(ip, uint16(n)).String(), "", ""
-	}
-	if !hostName(host) {
-		return "", form, "is no address of a server"
-	}
-	return host + ":" + strconv.FormatInt(n, 10), "", ""
+	return 0
 }
 
 // hostName: what the resolver may be asked for. Only digits and dots is a mistyped address.
@@ -155,7 +162,7 @@ func (s *backendState) checks(b *proxy.Backend, jitter int, into map[string]chec
 			continue
 		}
 		c := server.Check
-		c.Name, c.Kind, c.Jitter = b.Name+"/"+server.Name, check.TCP, jitter
+		c.Name, c.Kind, c.Jitter, c.SendProxy = b.Name+"/"+server.Name, check.TCP, jitter, server.sendsProxy()
 		if b.Timeouts.Check > 0 {
 			c.Timeout, c.Connect = b.Timeouts.Check, b.Timeouts.Connect
 		}

@@ -124,6 +124,8 @@ func genCommon(t *rapid.T, front bool, global []proxy.LogTarget) proxy.Common {
 		}
 		c.ErrorFiles = append(c.ErrorFiles, f)
 	}
+	c.NoLinger = rapid.Bool().Draw(t, "nolinger")
+	c.ClientKeepAlive, c.ServerKeepAlive = front && rapid.Bool().Draw(t, "clitcpka"), !front && rapid.Bool().Draw(t, "srvtcpka")
 	c.ForwardFor = maybe(t, "forwardfor", func() *proxy.ForwardFor {
 		f := &proxy.ForwardFor{Header: rapid.SampledFrom([]string{"X-Forwarded-For", "X-Client"}).Draw(t, "header"), IfNone: rapid.Bool().Draw(t, "none")}
 		f.Except = maybe(t, "except", func() netip.Prefix { return netip.PrefixFrom(addr4(t, "except"), num(t, "bits", 0, 32)).Masked() })
@@ -141,9 +143,17 @@ func genCommon(t *rapid.T, front bool, global []proxy.LogTarget) proxy.Common {
 func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 	f := proxy.Frontend{Name: fmt.Sprintf("f%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, true, d.Proxy.Global.Log)}
 	f.Binds = list(t, "binds", 2, func(j int) proxy.Bind {
+		if rapid.IntRange(0, 3).Draw(t, "unix") == 0 {
+			return proxy.Bind{Unix: rapid.SampledFrom([]string{"/run/", "@"}).Draw(t, "kind") + fmt.Sprintf("%d-%d", i, j),
+				Mode: maybe(t, "mode", func() string { return "660" }), User: maybe(t, "user", func() string { return str(t, "owner") }),
+				Group: maybe(t, "group", func() string { return str(t, "group") })}
+		}
 		ip := rapid.SampledFrom([]string{"0.0.0.0", "::", "10.0.0.1", "2001:db8::1"}).Draw(t, "ip")
-		return proxy.Bind{Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
-			Name: maybe(t, "name", func() string { return str(t, "bind name") }), TLS: maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) })}
+		return proxy.Bind{V4V6: rapid.Bool().Draw(t, "v4v6"), V6Only: rapid.Bool().Draw(t, "v6only"), Transparent: rapid.Bool().Draw(t, "transparent"),
+			Interface: maybe(t, "interface", func() string { return genIface.Draw(t, "interface") }), Backlog: num(t, "backlog", 0, 1000),
+			Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
+			Name: maybe(t, "name", func() string { return str(t, "bind name") }), AcceptProxy: rapid.Bool().Draw(t, "accept proxy"),
+			TLS: maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) })}
 	})
 	f.MaxConn = num(t, "maxconn", 0, 1000)
 	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
@@ -182,6 +192,7 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b.Cookie = maybe(t, "cookie", func() *proxy.Cookie {
 		return &proxy.Cookie{Name: str(t, "cookie"), Indirect: rapid.Bool().Draw(t, "indirect"), NoCache: rapid.Bool().Draw(t, "nocache")}
 	})
+	b.Source = genSource(t, false)
 	b.StickTable = maybe(t, "table", func() *proxy.StickTable {
 		return &proxy.StickTable{Type: "ip", Size: num(t, "size", 1, 1<<31-1), Expire: millis(t, "expire")}
 	})
@@ -198,13 +209,33 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 		s := proxy.Server{Name: fmt.Sprintf("s%d%s", j, genText.Draw(t, "name")), Address: fmt.Sprintf("10.0.0.%d:%d", j, num(t, "port", 1, 65535)),
 			Weight: num(t, "weight", 0, 256), Cookie: maybe(t, "value", func() string { return str(t, "value") }),
 			MaxConn: num(t, "maxconn", 0, 1000), Backup: rapid.Bool().Draw(t, "backup"), TLS: maybe(t, "ssl", func() *proxy.ServerTLS { return genServerTLS(t) }),
+			SendProxy: num(t, "send proxy", 0, 2), Source: genSource(t, true),
 			PoolMaxConn: maybe(t, "pool", func() *int { return new(num(t, "pool", -1, 1000)) }), MaxReuse: maybe(t, "reuse", func() *int { return new(num(t, "reuse", -1, 1000)) }),
 			PoolPurgeDelay: maybe(t, "purge", func() *time.Duration { return new(millis(t, "purge")) })}
-		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check")})
+		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check"),
+			checkProxy: rapid.Bool().Draw(t, "check proxy")})
 		return s
 	})
 	state.checks(&b, d.Proxy.Global.SpreadChecks, d.Checks)
 	return b
+}
+
+func genSource(t *rapid.T, ranges bool) *proxy.SourceAddress {
+	return maybe(t, "source", func() *proxy.SourceAddress {
+		s := &proxy.SourceAddress{Addr: rapid.SampledFrom([]netip.Addr{netip.IPv4Unspecified(), addr4(t, "source"), netip.IPv6Unspecified()}).Draw(t, "source"),
+			UseSrc:    rapid.SampledFrom([]proxy.UseSrc{proxy.UseSrcNone, proxy.UseSrcClient, proxy.UseSrcClientIP, proxy.UseSrcAddr}).Draw(t, "usesrc"),
+			Interface: maybe(t, "interface", func() string { return genIface.Draw(t, "interface") })}
+		if rapid.Bool().Draw(t, "ports") {
+			s.First = uint16(num(t, "first", 1, 65535))
+			if s.Last = s.First; ranges {
+				s.Last = uint16(num(t, "last", int(s.First), 65535))
+			}
+		}
+		if s.UseSrc == proxy.UseSrcAddr {
+			s.As = netip.AddrPortFrom(addr4(t, "as"), uint16(num(t, "port", 0, 65535)))
+		}
+		return s
+	})
 }
 
 func genCheck(t *rapid.T) check.Config {

@@ -156,6 +156,9 @@ func (v *validator) backend(b *proxy.Backend) {
 			cookies++
 		}
 		v.serverTLS(b, s)
+		if c := v.doc.Checks[s.Check]; s.Check != "" && !fixedPort(s.Address) && c.Port == 0 {
+			v.ps.Errorf(s.Pos, "write port N", "server '%s' of backend '%s' has the client's port: its check has none", s.Name, b.Name)
+		}
 		if s.Check != "" {
 			if _, ok := v.doc.Checks[s.Check]; !ok && v.doc.Checks != nil {
 				v.ps.Errorf(s.Pos, "", "there is no check '%s'", s.Check)
@@ -226,11 +229,12 @@ func (v *validator) bindsOf(doc Document) {
 	seen := map[string]source.Pos{}
 	for _, f := range doc.Proxy.Frontends {
 		for _, b := range f.Binds {
-			if first, ok := seen[b.Addr.String()]; ok {
-				v.ps.Errorf(b.Pos, "", "%s is listened on already at %s", b.Addr, first)
+			place := b.Place() + " " + b.Interface
+			if first, ok := seen[place]; ok {
+				v.ps.Errorf(b.Pos, "", "%s is listened on already at %s", b.Place(), first)
 				continue
 			}
-			seen[b.Addr.String()] = b.Pos
+			seen[place] = b.Pos
 		}
 	}
 }

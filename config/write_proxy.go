@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/reeve-lb/reeve/check"
@@ -14,6 +16,22 @@ func bindLines(binds []proxy.Bind) []string {
 		ws := []string{bindAddress(x)}
 		if x.Name != "" {
 			ws = append(ws, "name", x.Name)
+		}
+		for _, f := range []struct {
+			word string
+			on   bool
+		}{{"accept-proxy", x.AcceptProxy}, {"v4v6", x.V4V6}, {"v6only", x.V6Only}, {"transparent", x.Transparent}} {
+			if f.on {
+				ws = append(ws, f.word)
+			}
+		}
+		for _, v := range []struct{ word, value string }{{"interface", x.Interface}, {"mode", x.Mode}, {"user", x.User}, {"group", x.Group}} {
+			if v.value != "" {
+				ws = append(ws, v.word, v.value)
+			}
+		}
+		if x.Backlog > 0 {
+			ws = append(ws, "backlog", itoa(x.Backlog))
 		}
 		ws = append(ws, bindTLSWords(x.TLS)...)
 		out = append(out, haproxycfg.Join(ws...))
@@ -48,7 +66,41 @@ func bindAddress(b proxy.Bind) string {
 	if b.Addr.Addr().String() == "0.0.0.0" {
 		return "*:" + b.Addr.String()[len("0.0.0.0:"):]
 	}
-	return b.Addr.String()
+	return b.Place()
+}
+
+// sourceWords spells where connections come from: the address, whose it is, and the interface.
+func sourceWords(s *proxy.SourceAddress) (address, usesrc string) {
+	address = s.Addr.String()
+	if s.First != 0 {
+		address = netip.AddrPortFrom(s.Addr, s.First).String()
+		if s.Last != s.First {
+			address += "-" + itoa(int(s.Last))
+		}
+	}
+	switch s.UseSrc {
+	case proxy.UseSrcClient:
+		usesrc = "client"
+	case proxy.UseSrcClientIP:
+		usesrc = "clientip"
+	case proxy.UseSrcAddr:
+		if usesrc = s.As.Addr().String(); s.As.Port() != 0 {
+			usesrc = s.As.String()
+		}
+	}
+	return address, usesrc
+}
+
+// source writes it into the block of a server, or one of its own; name is what the address is called there.
+func (w writer) source(s *proxy.SourceAddress, name string) {
+	address, usesrc := sourceWords(s)
+	w.text(name, address)
+	if usesrc != "" {
+		w.text("usesrc", usesrc)
+	}
+	if s.Interface != "" {
+		w.text("interface", s.Interface)
+	}
 }
 
 // common writes what has a grammar of its own and stands in frontends and backends alike.
@@ -102,6 +154,9 @@ func (w writer) backend(be *proxy.Backend, d Document) {
 		}
 	}
 	b.common(&be.Common, options, d.Proxy.Global)
+	if be.Source != nil {
+		b.block("source").source(be.Source, "address")
+	}
 	b.sticking(be)
 	for _, s := range be.Servers {
 		b.server(s, d)
@@ -135,6 +190,18 @@ func (w writer) server(s proxy.Server, d Document) {
 	if c, ok := d.Checks[s.Check]; ok {
 		b.set("check", cty.True)
 		state.Check = c
+		state.checkProxy = c.SendProxy != state.sendsProxy()
+	}
+	if s.Source != nil {
+		b.source(s.Source, "source")
+	}
+	if s.SendProxy == 1 {
+		b.set("send-proxy", cty.True)
+	} else if s.SendProxy == 2 {
+		b.set("send-proxy-v2", cty.True)
+	}
+	if state.checkProxy {
+		b.set("check-send-proxy", cty.True)
 	}
 	if s.TLS != nil {
 		b.set("ssl", cty.True)

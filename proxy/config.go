@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/reeve-lb/reeve/internal/source"
@@ -95,6 +96,9 @@ type Common struct {
 	ErrorFiles  []ErrorFile
 	// BufferRequest: a request goes on when all of it is here, or as much as there is room for.
 	BufferRequest bool
+	NoLinger      bool // option nolinger: a close forgets what has not been sent
+	// SO_KEEPALIVE towards the client (of a frontend) and the server (of a backend).
+	ClientKeepAlive, ServerKeepAlive bool
 }
 
 // Timeouts; zero is infinite (HAProxy warns about it, so do the readers). `http-request` zero falls back to Client,
@@ -136,12 +140,56 @@ type Frontend struct {
 	Pos            source.Pos
 }
 
-// Bind is one listening address. An unspecified Addr listens on all of its family.
+// Bind is one listening address: of IP, or a Unix socket. An unspecified Addr listens on all of its family, and [::] on
+// IPv4 too unless the machine (net.ipv6.bindv6only) or V6Only has it otherwise.
 type Bind struct {
 	Addr netip.AddrPort
+	Unix string // path of a Unix socket, "@NAME" of an abstract one; Addr is the zero AddrPort then
 	Name string
 	TLS  *BindTLS // nil: clear
-	Pos  source.Pos
+
+	AcceptProxy bool   // each connection begins with a header of the PROXY protocol
+	V4V6        bool   // [::] takes IPv4 as well
+	V6Only      bool   // it does not; wins over V4V6
+	Transparent bool   // connections to addresses of others are taken too (IP_TRANSPARENT)
+	Interface   string // only what comes in there; "": anywhere
+	Backlog     int    // connections that the kernel keeps waiting; 0: the default
+	Mode        string // of a Unix socket's file, octal; "": as the umask has it
+	User, Group string // of a Unix socket's file, names or numbers; "": as the process
+
+	Pos source.Pos
+}
+
+// Place is the address as haproxy.cfg spells it.
+func (b Bind) Place() string {
+	switch {
+	case strings.HasPrefix(b.Unix, "@"):
+		return "abns" + b.Unix
+	case b.Unix != "":
+		return b.Unix
+	}
+	return b.Addr.String()
+}
+
+// UseSrc is whose address a connection to a server comes from (`usesrc`).
+type UseSrc int
+
+// The choices: the proxy's own, the client's with or without its port, or another machine's.
+const (
+	UseSrcNone UseSrc = iota
+	UseSrcClient
+	UseSrcClientIP
+	UseSrcAddr
+)
+
+// SourceAddress is where connections to servers come from: `source ADDR[:PORT[-PORT]] [usesrc X] [interface I]`.
+type SourceAddress struct {
+	Addr        netip.Addr // unspecified: the kernel's choice
+	First, Last uint16     // ports to take turns with, one alone in a backend; 0: the kernel's choice
+	UseSrc      UseSrc
+	As          netip.AddrPort // with UseSrcAddr; port 0: the kernel's choice
+	Interface   string         // go out there; "": as the routes have it
+	Pos         source.Pos
 }
 
 // ACL is one `acl` line; lines of one name are alternatives.
@@ -203,6 +251,7 @@ type Backend struct {
 	Redispatch int // 0: off; -1: on the last retry (option redispatch); n: on every n-th
 	StickTable *StickTable
 	Stick      []StickRule
+	Source     *SourceAddress // nil: the kernel's choice
 	HTTPReuse  Reuse
 	RetryOn    []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
 	// AbortOnClose: a client that closes while its request waits has given up. PretendKeepAlive: a server that is to
@@ -221,9 +270,12 @@ type Cookie struct {
 
 // Server is one target. Its check, if any, is named: the agent joins check.Config and Server.
 type Server struct {
-	Name    string
-	Address string // host:port; the host may be a name, resolved when the version is applied
-	Weight  int    // 0..256, default 1; 0: no new sessions but by persistence
+	Name string
+	// Address is HOST:PORT; the host may be a name, resolved when the version is applied. The port that the client
+	// addressed is taken without :PORT, one at a distance from it with :+N or :-N. "/PATH" is a Unix socket, "abns@NAME" an
+	// abstract one.
+	Address string
+	Weight  int // 0..256, default 1; 0: no new sessions but by persistence
 	Cookie  string
 	MaxConn int // concurrent requests (HTTP) or connections (TCP); 0: unlimited, the rest queues
 	Backup  bool
@@ -234,7 +286,10 @@ type Server struct {
 	PoolMaxConn    *int
 	PoolPurgeDelay *time.Duration
 	MaxReuse       *int
-	Pos            source.Pos
+	// SendProxy is the version of the PROXY protocol whose header begins each connection; 0: none.
+	SendProxy int
+	Source    *SourceAddress // nil: the backend's
+	Pos       source.Pos
 }
 
 // StickTable is a backend's own table, replicated over the cluster.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -80,29 +82,63 @@ func ask(ctx context.Context, dial Dial, c check.Config) Outcome {
 func connect(ctx context.Context, dial Dial, c check.Config) (net.Conn, Outcome) {
 	ctx, cancel := context.WithTimeout(ctx, c.Connect)
 	defer cancel()
-	address, err := target(c)
+	network, address, err := target(c)
 	if err != nil {
 		return nil, Outcome{Status: L4CON, Info: err.Error()}
 	}
-	conn, err := dial(ctx, "tcp", address)
+	conn, err := dial(ctx, network, address)
 	if err != nil {
 		return nil, connectFailure(err, c)
+	}
+	if c.SendProxy > 0 {
+		if err := introduce(conn, c); err != nil {
+			conn.Close()
+			return nil, connectFailure(err, c)
+		}
 	}
 	return conn, Outcome{Status: L4OK, Info: "connected"}
 }
 
-func target(c check.Config) (string, error) {
-	host, port, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		if c.Port == 0 {
-			return "", fmt.Errorf("address of the check: %w", err)
-		}
-		host = c.Address
+// Headers of the PROXY protocol that say: for myself.
+const (
+	proxyUnknown = "PROXY UNKNOWN\r\n"
+	proxyLocal   = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
+)
+
+func introduce(conn net.Conn, c check.Config) error {
+	header := proxyUnknown
+	if c.SendProxy == 2 {
+		header = proxyLocal
 	}
+	if err := conn.SetWriteDeadline(time.Now().Add(c.Connect)); err != nil {
+		return err
+	}
+	_, err := io.WriteString(conn, header)
+	return err
+}
+
+// target is where a check asks. A port of its own makes a server on a Unix socket no other.
+func target(c check.Config) (network, address string, err error) {
+	if strings.HasPrefix(c.Address, "/") {
+		return "unix", c.Address, nil
+	}
+	if name, ok := strings.CutPrefix(c.Address, "abns@"); ok { // HAProxy fills these names up with zeros
+		return "unix", "@" + name + strings.Repeat("\x00", max(len(syscall.RawSockaddrUnix{}.Path)-1-len(name), 0)), nil
+	}
+	host, port := c.Address, ""
+	if _, err := netip.ParseAddr(host); err != nil {
+		if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+			host, port = host[:i], host[i+1:]
+		}
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if c.Port != 0 {
 		port = strconv.Itoa(c.Port)
 	}
-	return net.JoinHostPort(host, port), nil
+	if port == "" {
+		return "", "", fmt.Errorf("address of the check: %q: missing port", c.Address)
+	}
+	return "tcp", net.JoinHostPort(host, port), nil
 }
 
 func connectFailure(err error, c check.Config) Outcome {

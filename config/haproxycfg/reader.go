@@ -194,6 +194,6 @@ func Keyword(d words.Dialect, scope string, ws []tree.Word, ps *source.Problems)
 }
 
 // always are the options that can't be taken back with `no`.
-var always = []string{"option httplog", "option tcplog", "option forwardfor", "option httpchk"}
+var always = []string{"option httplog", "option tcplog", "option forwardfor", "option httpchk", "option tcpka"}
 
 func isPrefix(w string) bool { return w == "option" || w == "timeout" || w == "stats" || w == "stick" }

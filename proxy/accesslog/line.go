@@ -99,7 +99,8 @@ func AppendBasic(dst []byte, client, local netip.AddrPort, frontend, mode string
 	return append(dst, ')')
 }
 
-// AppendError adds the line of a connection that came to nothing before it was a session: a handshake that failed.
+// AppendError adds the line of a connection that came to nothing before it was a session: a handshake that failed, a PROXY
+// header that is none.
 func AppendError(dst []byte, s *Stamp, client netip.AddrPort, start int64, frontend, bind, what string) []byte {
 	dst = appendAddr(dst, client)
 	dst = append(dst, ' ')
@@ -112,9 +113,14 @@ func AppendError(dst []byte, s *Stamp, client netip.AddrPort, start int64, front
 	return append(dst, what...)
 }
 
-// appendAddr adds ip:port, IPv6 without brackets as HAProxy does.
+// appendAddr adds ip:port, IPv6 without brackets as HAProxy does. Without an address it was a Unix socket, and the port is
+// the number of its bind.
 func appendAddr(dst []byte, a netip.AddrPort) []byte {
-	dst = a.Addr().AppendTo(dst)
+	if !a.IsValid() {
+		dst = append(dst, "unix"...)
+	} else {
+		dst = a.Addr().AppendTo(dst)
+	}
 	dst = append(dst, ':')
 	return strconv.AppendUint(dst, uint64(a.Port()), 10)
 }

@@ -1,10 +1,6 @@
 package engine
 
 import (
-	"context"
-	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -32,7 +28,7 @@ func descriptorLimit() int64 {
 func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	var ps source.Problems
 	e.mu.Lock()
-	groups := make(map[netip.AddrPort]bool, len(e.groups))
+	groups := make(map[place]bool, len(e.groups))
 	for a := range e.groups {
 		groups[a] = true
 	}
@@ -43,11 +39,13 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 		e.log.Warn("cannot ask the kernel who listens", "error", err)
 	}
 	for _, f := range c.Frontends {
-		for _, b := range f.Binds {
-			if h, ok := stranger(held, own, b.Addr); ok {
-				ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(f.Name), b.Addr, h.describe())
-			} else if err := tryBind(b.Addr, groups[b.Addr]); err != nil {
-				ps.Errorf(b.Pos, "", "%s: cannot bind %s: %v", proxyText(f.Name), b.Addr, err)
+		for i := range f.Binds {
+			b := &f.Binds[i]
+			p := placeOf(b)
+			if h, ok := stranger(held, own, p); ok {
+				ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(f.Name), p, h.describe())
+			} else if err := tryBind(b, p, groups[p]); err != nil {
+				ps.Errorf(b.Pos, "", "%s: cannot bind %s: %v", proxyText(f.Name), p, err)
 			}
 		}
 	}
@@ -67,11 +65,14 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 func proxyText(name string) string { return "frontend " + strconv.Quote(name) }
 
 // tryBind binds without listening: nobody is let in by the attempt.
-func tryBind(addr netip.AddrPort, ours bool) error {
-	if ours {
+func tryBind(b *proxy.Bind, p place, ours bool) error {
+	switch {
+	case ours:
 		return nil
+	case b.Unix != "":
+		return tryUnix(b)
 	}
-	fd, err := bound(addr)
+	fd, err := bound(p)
 	if err != nil {
 		return err
 	}
@@ -119,29 +120,30 @@ func checkNames(c proxy.Config, ps *source.Problems) {
 // the connections.
 func checkBinds(c proxy.Config, ps *source.Problems) map[source.Pos]bool {
 	type taken struct {
-		addr netip.AddrPort
-		by   string
-		pos  source.Pos
+		place
+		by  string
+		pos source.Pos
 	}
 	var all []taken
 	twice := map[source.Pos]bool{}
 	for _, f := range c.Frontends {
 		for _, b := range f.Binds {
-			i := slices.IndexFunc(all, func(t taken) bool { return t.addr == b.Addr })
+			p := placeOf(&b)
+			i := slices.IndexFunc(all, func(t taken) bool { return t.same(p) })
 			if i >= 0 {
-				ps.Errorf(b.Pos, "", "%s: %s is bound by %s already, at %s", proxyText(f.Name), b.Addr, proxyText(all[i].by), all[i].pos)
+				ps.Errorf(b.Pos, "", "%s: %s is bound by %s already, at %s", proxyText(f.Name), p, proxyText(all[i].by), all[i].pos)
 				twice[b.Pos] = true
 				continue
 			}
-			all = append(all, taken{b.Addr, f.Name, b.Pos})
+			all = append(all, taken{p, f.Name, b.Pos})
 		}
 	}
 	return twice
 }
 
 // resolveAll finds the address of every server.
-func resolveAll(c proxy.Config, ps *source.Problems) map[string]netip.AddrPort {
-	found := map[string]netip.AddrPort{}
+func resolveAll(c proxy.Config, ps *source.Problems) map[string]endpoint {
+	found := map[string]endpoint{}
 	for _, b := range c.Backends {
 		for _, s := range b.Servers {
 			if _, done := found[s.Address]; done {
@@ -155,28 +157,6 @@ func resolveAll(c proxy.Config, ps *source.Problems) map[string]netip.AddrPort {
 		}
 	}
 	return found
-}
-
-func resolve(address string) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddrPort(address); err == nil {
-		return a, nil
-	}
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("address %q: %w", address, err)
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || port == 0 {
-		return netip.AddrPort{}, fmt.Errorf("address %q: %q is no port", address, text)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("resolve %q: %w", host, err)
-	}
-	slices.SortStableFunc(ips, func(a, b netip.Addr) int { return a.Unmap().BitLen() - b.Unmap().BitLen() })
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
 }
 
 // Apply makes c the running configuration in place. What has a problem is left out, the rest runs. Untouched listeners,
@@ -207,7 +187,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 	}
 	e.cfg, e.applied, e.pending = c, true, false
 	for _, a := range names {
-		e.pending = e.pending || !a.IsValid()
+		e.pending = e.pending || !a.known()
 	}
 	backs := e.applyBackends(c, names, &ps)
 	e.applyFrontends(c, backs, twice, held, &ps)
@@ -215,7 +195,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 }
 
 // applyBackends compiles every backend onto its runtime, which stays where the name stays.
-func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort, ps *source.Problems) map[string]*backConf {
+func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *source.Problems) map[string]*backConf {
 	confs := map[string]*backConf{}
 	for i := range c.Backends {
 		b := &c.Backends[i]
@@ -231,7 +211,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]netip.AddrPort, 
 		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, retries: b.Retries,
 			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
 			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
-			pages: compilePages(b.ErrorFiles, ps)}
+			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}}
 		if conf.algorithm == 0 {
 			conf.algorithm = proxy.RoundRobin
 		}
@@ -276,7 +256,7 @@ func (e *Engine) applyTable(rt *backend, b *proxy.Backend) {
 	e.each(func(l *loop) { rt.tables[l.id].Resize(size, expire, l.now) })
 }
 
-func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort, global *proxy.Global, ps *source.Problems) {
+func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global *proxy.Global, ps *source.Problems) {
 	known := e.servers[conf.rt]
 	keep := map[string]bool{}
 	for i := range conf.src.Servers {
@@ -289,10 +269,11 @@ func (e *Engine) applyServers(conf *backConf, names map[string]netip.AddrPort, g
 		}
 		keep[s.Name] = true
 		addr := names[s.Address]
-		sc := &serverConf{rt: rt, index: i, text: s.Address, resolved: addr.IsValid(), weight: s.Weight, backup: s.Backup,
-			cookie: s.Cookie, checked: s.Check != ""}
-		if addr.IsValid() {
-			sc.addr, sc.ap = newSockaddr(addr), addr
+		sc := &serverConf{rt: rt, index: i, text: s.Address, resolved: addr.known(), weight: s.Weight, backup: s.Backup,
+			cookie: s.Cookie, checked: s.Check != "", sendProxy: s.SendProxy,
+			follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
+		if addr.known() {
+			sc.addr, sc.ap = addr.sockaddr(), addr.addr
 		}
 		if rt.tls = e.serverTLS(rt.tls, s.TLS, global, ps); s.TLS != nil && rt.tls == nil {
 			sc.resolved = false
@@ -326,7 +307,7 @@ func (e *Engine) removeServers(rt *backend, keep map[string]bool) {
 }
 
 func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twice map[source.Pos]bool, held []holder, ps *source.Problems) {
-	wanted := map[netip.AddrPort]bool{}
+	wanted := map[place]bool{}
 	keep := map[string]bool{}
 	own := e.ownInodes()
 	for i := range c.Frontends {
@@ -344,13 +325,15 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 		conf.rt = rt
 		rt.conf.Store(conf)
 		keep[f.Name] = true
-		for n, b := range f.Binds {
-			if twice[b.Pos] && wanted[b.Addr] {
+		for n := range f.Binds {
+			b := &f.Binds[n]
+			p := placeOf(b)
+			if twice[b.Pos] && wanted[p] {
 				continue
 			}
-			if bc := e.compileBind(b, n, &c.Global, ps); bc != nil {
-				wanted[b.Addr] = true
-				e.openBind(rt, b, bc, held, own, ps)
+			if bc := e.compileBind(rt, b, n, &c.Global, ps); bc != nil {
+				wanted[p] = true
+				e.openBind(bc, b, held, own, ps)
 			}
 		}
 	}
@@ -371,7 +354,8 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 
 func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *frontConf {
 	conf := &frontConf{src: f, http: f.Mode == proxy.HTTP, fallback: backs[f.DefaultBackend], sink: e.writer.Sink(f.Log), format: f.LogFormat,
-		maxConn: int64(f.MaxConn), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts)}
+		maxConn: int64(f.MaxConn), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts),
+		socket: socketOptions{f.ClientKeepAlive, f.NoLinger}}
 	if !conf.http && conf.format == proxy.LogHTTP {
 		conf.format = proxy.LogTCP
 	}
@@ -387,32 +371,37 @@ func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *fr
 }
 
 // openBind takes over a socket group on the same address or opens one.
-func (e *Engine) openBind(rt *frontend, b proxy.Bind, bc *bindConf, held []holder, own map[uint64]bool, ps *source.Problems) {
-	deferred := rt.conf.Load().deferred || bc.tls != nil // over TLS too the client begins
-	g := e.groups[b.Addr]
+func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[uint64]bool, ps *source.Problems) {
+	p := placeOf(b)
+	g := e.groups[p]
 	if g == nil {
-		if h, ok := stranger(held, own, b.Addr); ok {
-			ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(rt.name), b.Addr, h.describe())
+		if h, ok := stranger(held, own, p); ok {
+			ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(bc.fe.name), p, h.describe())
 			return
 		}
 		var err error
-		if g, err = listen(b.Addr, len(e.loops)); err != nil {
-			ps.Errorf(b.Pos, "", "%s: cannot listen on %s: %v", proxyText(rt.name), b.Addr, err)
+		if g, err = listen(b, len(e.loops)); err != nil {
+			ps.Errorf(b.Pos, "", "%s: cannot listen on %s: %v", proxyText(bc.fe.name), p, err)
 			return
 		}
-		g.fe.Store(rt)
 		g.bind.Store(bc)
-		e.groups[b.Addr] = g
+		e.groups[p] = g
 		e.each(func(l *loop) { l.listenOn(g) })
+	} else if p.unix != "" && p.unix[0] != '@' {
+		if err := permit(p.unix, b); err != nil {
+			ps.Errorf(b.Pos, "", "%s: %s: %v", proxyText(bc.fe.name), p, err)
+		}
 	}
-	for _, fd := range g.fds {
-		deferAccept(fd, deferred)
+	if p.unix == "" {
+		for _, fd := range g.fds {
+			deferAccept(fd, bc.deferred)
+		}
 	}
-	g.fe.Store(rt)
 	g.bind.Store(bc)
 }
 
 func (e *Engine) closeGroup(g *group) {
+	g.remove()
 	if e.state == fresh {
 		g.close()
 		return

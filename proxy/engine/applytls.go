@@ -15,8 +15,9 @@ const watchEvery = 5 * time.Second
 
 // compileBind makes what an address needs. What stays the same goes on, its tickets above all; nil: it can't be served.
 // Where an address was served over TLS, certificates that are no good leave it with those it has.
-func (e *Engine) compileBind(b proxy.Bind, n int, global *proxy.Global, ps *source.Problems) *bindConf {
-	bc := &bindConf{name: b.Name}
+func (e *Engine) compileBind(rt *frontend, b *proxy.Bind, n int, global *proxy.Global, ps *source.Problems) *bindConf {
+	bc := &bindConf{fe: rt, name: b.Name, number: uint16(n + 1), acceptProxy: b.AcceptProxy}
+	bc.deferred = (rt.conf.Load().deferred || b.TLS != nil) && b.Unix == "" // over TLS too the client begins
 	if bc.name == "" {
 		bc.name = strconv.Itoa(n + 1)
 	}
@@ -24,7 +25,7 @@ func (e *Engine) compileBind(b proxy.Bind, n int, global *proxy.Global, ps *sour
 		return bc
 	}
 	var old *tlsconf.Bind
-	if g := e.groups[b.Addr]; g != nil {
+	if g := e.groups[placeOf(b)]; g != nil {
 		old = g.bind.Load().tls
 	}
 	if old != nil && old.Same(b.TLS, global) {

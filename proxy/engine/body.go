@@ -22,7 +22,9 @@ type body struct {
 	unchunk  bool // the receiver is of HTTP/1.0: content only
 	big      bool // worth a big buffer
 	left     int64
-	approved int // bytes at the head of the source's buffer
+	approved int   // bytes at the head of the source's buffer
+	run      int   // bytes that came at a stretch
+	pipe     *pipe // through which they go, once that pays
 	chunks   http1.Chunks
 	fault    http1.Fault
 }
@@ -102,6 +104,9 @@ func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow 
 		if f, ok := s.deliver(src, dst, b, count); !ok {
 			return f
 		}
+		if s.spliceable(src, dst, b) {
+			return s.splice(src, dst, b, count)
+		}
 		switch {
 		case b.done && b.approved == 0:
 			l.spare(src)
@@ -109,7 +114,7 @@ func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow 
 		case b.fault != http1.None:
 			return flowFault
 		}
-		_, r := l.fill(src, b.big)
+		n, r := l.fill(src, b.big)
 		switch r {
 		case ioBlock:
 			return flowRead
@@ -118,6 +123,7 @@ func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow 
 		case ioError:
 			return flowSource
 		}
+		b.stretch(n)
 		s.touched(src)
 	}
 	l.later(s)

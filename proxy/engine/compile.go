@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/balance"
@@ -29,6 +31,29 @@ type frontConf struct {
 	deferred bool // TCP_DEFER_ACCEPT
 	buffer   bool // option http-buffer-request
 	pages    errorSet
+	socket   socketOptions
+}
+
+// socketOptions are those of connections, beyond what all have.
+type socketOptions struct{ keepAlive, noLinger bool }
+
+func (o socketOptions) set(fd int32) {
+	if o.keepAlive {
+		sysSetInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	}
+	if o.noLinger {
+		sysNoLinger(fd)
+	}
+}
+
+// bindConf is what is known of a listening address beyond itself.
+type bindConf struct {
+	fe          *frontend
+	name        string // as logs tell it: its own name, or its number in the frontend
+	number      uint16 // of the address in its frontend, from 1
+	deferred    bool
+	acceptProxy bool
+	tls         *tlsconf.Bind // nil: clear
 }
 
 // times are nanoseconds, 0 for no limit; the fallbacks between them are resolved.
@@ -69,6 +94,7 @@ type backConf struct {
 	pretend    bool // option http-pretend-keepalive
 	buffer     bool // option http-buffer-request
 	pages      errorSet
+	socket     socketOptions
 }
 
 type serverConf struct {
@@ -84,6 +110,10 @@ type serverConf struct {
 	cookie    string
 	setCookie []byte // the whole Set-Cookie line
 	checked   bool
+	sendProxy int  // version of the PROXY header that begins a connection; 0: none
+	follow    bool // addr's port is that of the client, and offset
+	offset    int
+	source    sourceConf
 	poolMax   int64 // idle connections kept, negative: any number
 	purge     int64 // ns
 	maxReuse  int
@@ -104,12 +134,8 @@ func (sc *serverConf) compilePool(s *proxy.Server) {
 }
 
 // same reports whether connections to two configurations of a server are the same.
-func (s *serverConf) same(o *serverConf) bool { return s.addr == o.addr && s.tls == o.tls }
-
-// bindConf is one address of a frontend.
-type bindConf struct {
-	name string        // or its number in the frontend
-	tls  *tlsconf.Bind // nil: clear
+func (s *serverConf) same(o *serverConf) bool {
+	return s.addr == o.addr && s.tls == o.tls && s.sendProxy == o.sendProxy && s.offset == o.offset && s.source.SourceAddress == o.source.SourceAddress
 }
 
 func ns(d time.Duration) int64 { return int64(d) }

@@ -32,7 +32,7 @@ func (s *session) byTable() {
 	t := s.t
 	for _, b := range t.bc.stick {
 		table := b.tables[s.l.id]
-		if table == nil {
+		if table == nil || !s.peer.IsValid() {
 			continue
 		}
 		f, ok := table.Lookup(stick.AddrKey(s.peer.Addr()), s.l.now)
@@ -54,7 +54,7 @@ func (s *session) remember() {
 	t, l := s.t, s.l
 	for _, b := range t.bc.stick {
 		table := b.tables[l.id]
-		if table == nil {
+		if table == nil || !s.peer.IsValid() {
 			continue
 		}
 		key := stick.AddrKey(s.peer.Addr())
@@ -196,7 +196,7 @@ func (s *session) dial() verdict {
 		t.sc.rt.per[s.l.id].reuse++
 		return s.established()
 	}
-	fd, e := sysDial(&t.sc.addr)
+	fd, e := s.open()
 	if e != 0 {
 		if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
 			return s.connectFailed('R', true)
@@ -207,6 +207,7 @@ func (s *session) dial() verdict {
 	c.s, c.sc = s, t.sc
 	s.l.adopt(c, fd)
 	s.server = c
+	t.bc.socket.set(fd)
 	s.due = s.after(t.bc.times.connect)
 	c.writable = s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
 	return proceed
@@ -221,6 +222,9 @@ func (s *session) connect() verdict {
 	if !c.writable {
 		l.arm(c)
 		return wait
+	}
+	if v, sent := s.introduce(); !sent {
+		return v
 	}
 	if s.t.sc.tls != nil {
 		if v, done := s.secureServer(); !done {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -62,7 +61,7 @@ type Engine struct {
 	fronts  map[string]*frontend
 	backs   map[string]*backend
 	servers map[*backend]map[string]*server
-	groups  map[netip.AddrPort]*group
+	groups  map[place]*group
 	state   runState
 	cancel  context.CancelFunc
 }
@@ -82,7 +81,7 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[netip.AddrPort]*group{}, rest: rest{wake: make(chan struct{}, 1)}, certs: tlsconf.NewStore()}
+		groups: map[place]*group{}, rest: rest{wake: make(chan struct{}, 1)}, certs: tlsconf.NewStore()}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
 		e.log = hclog.NewNullLogger()
@@ -159,7 +158,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	work.Wait()
 	e.mu.Lock()
 	e.state = ended
-	e.groups = map[netip.AddrPort]*group{} // their sockets were closed by the loops
+	for _, g := range e.groups { // their sockets were closed by the loops
+		g.remove()
+	}
+	e.groups = map[place]*group{}
 	e.mu.Unlock()
 	e.pages.Wait()
 	e.shakes.Wait()
@@ -200,6 +202,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 	e.draining.Store(true)
 	e.mu.Lock()
 	cancel := e.cancel
+	for _, g := range e.groups {
+		g.remove()
+	}
 	e.each(func(l *loop) { l.drain() })
 	e.mu.Unlock()
 	if cancel == nil {
@@ -239,7 +244,7 @@ func (l *loop) drain() {
 func (l *loop) endIdle(fe *frontend) {
 	for s := l.live; s != nil; {
 		next := s.next
-		if s.phase == phaseIdle && (fe == nil || s.fe == fe) {
+		if (s.phase == phaseIdle || s.phase == phaseProxyHeader) && (fe == nil || s.fe == fe) {
 			s.client.readable = true // the event that tells of a request may not have been read yet
 			s.run()
 		}

@@ -94,24 +94,24 @@ func parseHolder(m []byte) holder {
 }
 
 // stranger finds who else listens where addr would. A wildcard of IPv6 may take IPv4 too: then a trial decides.
-func stranger(held []holder, own map[uint64]bool, addr netip.AddrPort) (holder, bool) {
+func stranger(held []holder, own map[uint64]bool, p place) (holder, bool) {
 	for _, h := range held {
-		if own[h.inode] || h.addr.Port() != addr.Port() {
+		if own[h.inode] || p.unix != "" || h.addr.Port() != p.addr.Port() {
 			continue
 		}
-		if overlaps(h.addr, addr) {
+		if p.overlaps(h.addr) {
 			return h, true
 		}
-		if h.addr.Addr().Is6() && h.addr.Addr().IsUnspecified() && addr.Addr().Unmap().Is4() && !ownsPort(held, own, addr) && taken(addr) {
+		if h.addr.Addr().Is6() && h.addr.Addr().IsUnspecified() && p.addr.Addr().Unmap().Is4() && !ownsPort(held, own, p) && taken(p.addr) {
 			return h, true
 		}
 	}
 	return holder{}, false
 }
 
-func ownsPort(held []holder, own map[uint64]bool, addr netip.AddrPort) bool {
+func ownsPort(held []holder, own map[uint64]bool, p place) bool {
 	for _, h := range held {
-		if own[h.inode] && overlaps(h.addr, addr) {
+		if own[h.inode] && p.overlaps(h.addr) {
 			return true
 		}
 	}

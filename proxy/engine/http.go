@@ -62,7 +62,7 @@ func (s *session) depart() verdict {
 // mute is a client that has said nothing yet. Where accepting is deferred the kernel has held it back for as long as it
 // does so: that time counts.
 func (s *session) mute(fc *frontConf) {
-	if s.requests == 0 && fc.deferred && s.client.tls == nil && s.waited == 0 && fc.times.request != 0 {
+	if s.requests == 0 && s.bind.deferred && s.client.tls == nil && s.waited == 0 && fc.times.request != 0 {
 		s.waited = deferSeconds * int64(time.Second)
 		s.due = max(since(s.accepted-s.waited, fc.times.request), s.l.now+1)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/reeve-lb/reeve/proxy"
 )
 
 const (
@@ -16,13 +18,14 @@ const (
 	deferSeconds = 1
 )
 
-// group is one bind: a listening socket per loop, all on one address by SO_REUSEPORT. Its frontend may change.
+// group is one bind: a listening socket per loop, all on one address by SO_REUSEPORT. Whose it is and what is expected of
+// its connections may change.
 type group struct {
-	addr   netip.AddrPort
-	fe     atomic.Pointer[frontend]
+	place  place
 	bind   atomic.Pointer[bindConf]
 	fds    []int32 // of loop i
 	inodes []uint64
+	file   fileID // of a Unix socket
 }
 
 // acceptor is a loop's socket of a group.
@@ -35,10 +38,17 @@ type acceptor struct {
 }
 
 // listen opens a group's sockets; with an error none stays open.
-func listen(addr netip.AddrPort, n int) (*group, error) {
-	g := &group{addr: addr}
+func listen(b *proxy.Bind, n int) (*group, error) {
+	g := &group{place: placeOf(b)}
+	if b.Unix != "" {
+		if err := listenUnix(g, b, n); err != nil {
+			g.close()
+			return nil, err
+		}
+		return g, nil
+	}
 	for range n {
-		fd, err := listenOne(addr)
+		fd, err := listenOne(g.place, b)
 		if err != nil {
 			g.close()
 			return nil, err
@@ -57,23 +67,35 @@ func (g *group) close() {
 		sysClose(fd)
 	}
 	g.fds = nil
+	g.remove()
 }
 
-func listenOne(addr netip.AddrPort) (int, error) {
-	fd, err := bound(addr)
+func listenOne(p place, b *proxy.Bind) (int, error) {
+	fd, err := bound(p)
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Listen(fd, backlog); err != nil {
+	if err := listenWith(fd, b); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("listen: %w", err)
+		return -1, err
 	}
 	return fd, nil
 }
 
+func listenWith(fd int, b *proxy.Bind) error {
+	n := backlog
+	if b.Backlog > 0 {
+		n = b.Backlog
+	}
+	if err := unix.Listen(fd, n); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	return nil
+}
+
 // bound is a socket of an address that does not listen yet.
-func bound(addr netip.AddrPort) (fd int, err error) {
-	v6 := addr.Addr().Is6() && !addr.Addr().Is4In6()
+func bound(p place) (fd int, err error) {
+	addr, v6 := p.addr, p.six()
 	family := unix.AF_INET
 	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: [4]byte{}}
 	if v6 {
@@ -91,9 +113,14 @@ func bound(addr netip.AddrPort) (fd int, err error) {
 			unix.Close(fd)
 		}
 	}()
-	for _, o := range listenOptions(v6) {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+	for _, o := range listenOptions(p) {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return -1, fmt.Errorf("%s: %w", o.text, err)
+		}
+	}
+	if p.device != "" {
+		if err := unix.BindToDevice(fd, p.device); err != nil {
+			return -1, fmt.Errorf("interface %s: %w", p.device, err)
 		}
 	}
 	if err := unix.Bind(fd, sa); err != nil {
@@ -103,22 +130,31 @@ func bound(addr netip.AddrPort) (fd int, err error) {
 }
 
 type sockOption struct {
-	level, name int
-	text        string
+	level, name, value int
+	text               string
 }
 
 // listenOptions: a standby binds the virtual address before it has it (FREEBIND), and every loop has its own socket.
-func listenOptions(v6 bool) []sockOption {
+func listenOptions(p place) []sockOption {
 	os := []sockOption{
-		{unix.SOL_SOCKET, unix.SO_REUSEADDR, "SO_REUSEADDR"},
-		{unix.SOL_SOCKET, unix.SO_REUSEPORT, "SO_REUSEPORT"},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, "TCP_NODELAY"},
+		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, "SO_REUSEADDR"},
+		{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT"},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, "TCP_NODELAY"},
 	}
-	if v6 {
-		return append(os, sockOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, "IPV6_V6ONLY"},
-			sockOption{unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, "IPV6_FREEBIND"})
+	level, free, transparent := unix.IPPROTO_IP, unix.IP_FREEBIND, unix.IP_TRANSPARENT
+	if p.six() {
+		only := 1
+		if p.dual {
+			only = 0
+		}
+		os = append(os, sockOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only, "IPV6_V6ONLY"})
+		level, free, transparent = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT
 	}
-	return append(os, sockOption{unix.IPPROTO_IP, unix.IP_FREEBIND, "IP_FREEBIND"})
+	os = append(os, sockOption{level, free, 1, "IP_FREEBIND"})
+	if p.transparent {
+		os = append(os, sockOption{level, transparent, 1, "IP_TRANSPARENT"})
+	}
+	return os
 }
 
 // deferAccept lets the kernel hold connections back until they say something; for protocols where the client begins.
@@ -142,7 +178,16 @@ func (l *loop) listenOn(g *group) {
 		l.accepts = append(l.accepts, make([]*acceptor, 16)...)
 	}
 	l.accepts[fd] = a
-	sysEpollAdd(l.ep, fd, 0, unix.EPOLLIN)
+	l.watch(a)
+}
+
+// watch asks for events of a listening socket. One that all loops share wakes one of them for each connection.
+func (l *loop) watch(a *acceptor) {
+	events := uint32(unix.EPOLLIN)
+	if a.group.place.unix != "" {
+		events |= unix.EPOLLEXCLUSIVE
+	}
+	sysEpollAdd(l.ep, a.fd, 0, events)
 }
 
 // unlisten takes in who has been let in by the kernel already, then closes the socket.
@@ -170,7 +215,7 @@ func (l *loop) acceptOne(a *acceptor) bool {
 		return false
 	}
 	e := l.e
-	fe := a.group.fe.Load()
+	fe := a.group.bind.Load().fe
 	if e.conns.add() > e.maxConn.Load() || fe.limited() {
 		e.conns.sub()
 		l.pause(a)
@@ -186,6 +231,9 @@ func (l *loop) acceptOne(a *acceptor) bool {
 			}
 		}
 		return errno == unix.ECONNABORTED || errno == unix.EINTR
+	}
+	if !peer.IsValid() {
+		peer = netip.AddrPortFrom(netip.Addr{}, a.group.bind.Load().number) // all that is known of a client on a Unix socket
 	}
 	l.accepted++
 	l.begin(a, fd, peer)
@@ -218,16 +266,7 @@ func (l *loop) resume() {
 		}
 		a.paused = false
 		l.wheel.remove(&a.timer)
-		sysEpollAdd(l.ep, a.fd, 0, unix.EPOLLIN)
+		l.watch(a)
 	}
 	l.paused = l.paused[:0]
-}
-
-// overlaps reports whether two addresses can't both be bound.
-func overlaps(a, b netip.AddrPort) bool {
-	if a.Port() != b.Port() {
-		return false
-	}
-	x, y := a.Addr().Unmap(), b.Addr().Unmap()
-	return x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified())
 }

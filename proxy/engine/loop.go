@@ -31,22 +31,24 @@ type loop struct {
 	now  int64 // nanoseconds since Engine.base
 	wall int64 // Unix nanoseconds of now
 
-	fds      []*conn
-	accepts  []*acceptor // by descriptor
-	wheel    *wheel
-	small    []*buffer
-	big      []*buffer
-	sessions []*session // free ones
-	spares   []*conn    // free server connections
-	txns     []*txn
-	lives    uint64
-	gens     int32      // tells an event of a closed descriptor from one of its successor
-	again    []*session // have more to do at once
-	turn     []*session // those whose turn it is
-	live     *session   // list of all sessions
-	count    int
-	paused   []*acceptor
-	accepted uint64
+	fds       []*conn
+	accepts   []*acceptor // by descriptor
+	wheel     *wheel
+	small     []*buffer
+	big       []*buffer
+	sessions  []*session // free ones
+	spares    []*conn    // free server connections
+	txns      []*txn
+	pipes     []*pipe // free ones
+	lives     uint64
+	gens      int32      // tells an event of a closed descriptor from one of its successor
+	again     []*session // have more to do at once
+	turn      []*session // those whose turn it is
+	live      *session   // list of all sessions
+	count     int
+	paused    []*acceptor
+	accepted  uint64
+	pipesMade int
 
 	answer http1.Head // scratch of a response's head
 	stamp  accesslog.Stamp
@@ -225,6 +227,7 @@ func (l *loop) shutdown() {
 			l.dropIdle(c)
 		}
 	}
+	l.closePipes()
 	l.mu.Lock()
 	sysClose(l.wake)
 	sysClose(int32(l.ep))

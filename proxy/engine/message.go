@@ -98,7 +98,7 @@ func (s *session) forwardedFor(w *writer, in []byte) {
 		f = t.fc.forward
 	}
 	addr := s.peer.Addr()
-	if f == nil || f.except.IsValid() && f.except.Contains(addr) {
+	if f == nil || !addr.IsValid() || f.except.IsValid() && f.except.Contains(addr) {
 		return
 	}
 	if f.ifNone {

@@ -19,7 +19,9 @@ type pooled struct {
 	sc         *serverConf
 	owner      *loop
 	reused     bool
-	pinned     bool // authenticated for one client: never anybody else's
+	introduced bool // the PROXY header has gone
+	pinned     bool // of one client, never anybody else's
+	private    bool // authenticated for it by the server
 	requests   int
 	prev, next *conn // of the idle list
 }
@@ -76,9 +78,10 @@ func (s *session) reusable() bool {
 		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.up.Load() && (t.sc.maxReuse < 0 || c.requests <= t.sc.maxReuse)
 }
 
-// own: the connection serves this client alone, because the server authenticates it or nothing is to be shared.
+// own: the connection serves this client alone, because the server authenticates it, it has the client's name or address, or
+// nothing is to be shared.
 func (s *session) own() bool {
-	return s.t.private || s.server.pinned || s.t.bc.reuse == proxy.ReuseNever
+	return s.t.private || s.server.pinned || s.t.sc.personal() || s.t.bc.reuse == proxy.ReuseNever
 }
 
 // poolable: there is room for one more idle connection.
@@ -167,12 +170,13 @@ func (s *session) reuse() bool {
 }
 
 // pin keeps the connection for the next request of the same client: the server has asked to authenticate it (NTLM,
-// Negotiate), so that what comes over it counts as that client's.
+// Negotiate) or has been told whose it is (PROXY protocol), so that what comes over it counts as that client's.
 func (s *session) pin() {
 	s.unpin()
 	c := s.server
 	s.server, s.pinned = nil, c
 	c.pinned, c.reused = true, true
+	c.private = c.private || s.t.private
 	s.l.arm(c)
 }
 
@@ -190,8 +194,11 @@ func (s *session) checkPinned() {
 	}
 }
 
-// byPin prefers the server of the pinned connection.
+// byPin prefers the server that has authenticated the client.
 func (s *session) byPin() {
+	if !s.pinned.private {
+		return
+	}
 	for _, sc := range s.t.bc.servers {
 		if sc.rt == s.pinned.sc.rt && sc.same(s.pinned.sc) && sc.usable() {
 			s.t.sc = sc

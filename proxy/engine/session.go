@@ -15,11 +15,12 @@ import (
 type phase uint8
 
 const (
-	phaseDead phase = iota
-	phaseTLS        // the handshake
-	phaseIdle       // waits for the first byte of a request
-	phaseHead       // a request head is coming in
-	phaseBody       // its body is waited for
+	phaseDead        phase = iota
+	phaseProxyHeader       // the header of the PROXY protocol is coming in
+	phaseTLS               // the handshake
+	phaseIdle              // waits for the first byte of a request
+	phaseHead              // a request head is coming in
+	phaseBody              // its body is waited for
 	phaseChoose
 	phaseQueue
 	phaseDelay // between two attempts to connect
@@ -62,6 +63,7 @@ type session struct {
 	due, clientDue, serverDue int64
 	timer                     timer
 	peer                      netip.AddrPort
+	dest                      netip.AddrPort // whom the client addressed, where a PROXY header says so
 }
 
 // txn is one request and its answer, or a whole TCP connection. Idle connections have none.
@@ -108,6 +110,8 @@ func (l *loop) newTxn() *txn {
 }
 
 func (l *loop) freeTxn(t *txn) {
+	l.freePipe(&t.req)
+	l.freePipe(&t.res)
 	t.clear()
 	if len(l.txns) < 4096 {
 		l.txns = append(l.txns, t)
@@ -135,8 +139,9 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 		s = &session{}
 		s.timer.owner = s
 	}
-	fc := a.group.fe.Load().conf.Load()
-	s.l, s.fe, s.bind, s.peer, s.http, s.requests = l, fc.rt, a.group.bind.Load(), peer, fc.http, 0
+	s.bind = a.group.bind.Load()
+	fc := s.bind.fe.conf.Load()
+	s.l, s.fe, s.peer, s.dest, s.http, s.requests = l, fc.rt, peer, netip.AddrPort{}, fc.http, 0
 	s.accepted, s.clientAt, s.waited, s.server, s.t = l.now, l.now, 0, nil, nil
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
 	s.client = conn{client: true, readable: true, writable: true, s: s}
@@ -148,26 +153,42 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	l.live = s
 	l.count++
 	s.fe.conn.add()
+	fc.socket.set(fd)
 	ctr := s.fe.per[l.id]
 	ctr.conns++
 	ctr.sessions++
 	ctr.rate.add(l.now)
 	ctr.last = l.now
-	if fc.format == proxy.LogBasic && fc.sink != nil {
-		l.line = accesslog.AppendBasic(l.line[:0], peer, sysLocal(fd), s.fe.name, modeName(fc.http))
-		l.ring.Put(fc.sink, accesslog.Info, l.line)
+	if s.bind.acceptProxy {
+		s.enter(phaseProxyHeader)
+		s.due = s.after(fc.times.client)
+	} else {
+		s.welcome()
 	}
-	s.welcome()
 	s.run()
 }
 
 // protocol is the phase after those that every connection begins with.
 func (s *session) protocol() verdict {
+	l, fc := s.l, s.fe.conf.Load()
+	if fc.format == proxy.LogBasic && fc.sink != nil {
+		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, modeName(fc.http))
+		l.ring.Put(fc.sink, accesslog.Info, l.line)
+	}
 	if s.http {
 		return s.enter(phaseIdle)
 	}
-	s.tcpBegin(s.fe.conf.Load())
+	s.enter(phaseIdle)
+	s.tcpBegin(fc)
 	return proceed
+}
+
+// local is whom the client addressed.
+func (s *session) local() netip.AddrPort {
+	if s.dest.IsValid() {
+		return s.dest
+	}
+	return sysLocal(s.client.fd)
 }
 
 func modeName(http bool) string {
@@ -188,6 +209,8 @@ func (s *session) run() {
 
 func (s *session) step() verdict {
 	switch s.phase {
+	case phaseProxyHeader:
+		return s.proxyHeader()
 	case phaseTLS:
 		return s.secureClient()
 	case phaseIdle:
@@ -270,6 +293,8 @@ func (s *session) enter(p phase) verdict {
 // timeout is what a deadline that has passed means in each phase.
 func (s *session) timeout() {
 	switch s.phase {
+	case phaseProxyHeader:
+		s.lateProxyHeader()
 	case phaseTLS:
 		s.insecure(errSilent)
 	case phaseIdle, phaseHead, phaseBody:

@@ -36,6 +36,34 @@ func sysPeek(fd int32) (int, unix.Errno) {
 	return int(n), e
 }
 
+// sysPeekInto reads without taking what it reads off the socket.
+func sysPeekInto(fd int32, b []byte) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return int(n), e
+}
+
+// sysPipe makes a pipe of pipeSize, or as large as this user may have one.
+func sysPipe(p *pipe) unix.Errno {
+	var fds [2]int32
+	if _, _, e := unix.RawSyscall(unix.SYS_PIPE2, uintptr(unsafe.Pointer(&fds)), unix.O_NONBLOCK|unix.O_CLOEXEC, 0); e != 0 {
+		return e
+	}
+	p.r, p.w = fds[0], fds[1]
+	unix.RawSyscall(unix.SYS_FCNTL, uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize)
+	return 0
+}
+
+// sysSplice moves up to n bytes between a socket and a pipe.
+func sysSplice(from, to int32, n int) (int, unix.Errno) {
+	for {
+		m, _, e := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		if e != unix.EINTR {
+			return int(m), e
+		}
+	}
+}
+
 func sysClose(fd int32) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 func sysShutdown(fd int32) { unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0) }
@@ -73,7 +101,7 @@ func addrPort(sa *unix.RawSockaddrAny) netip.AddrPort {
 
 // sockaddr is an address in the kernel's form, made once when a configuration is compiled.
 type sockaddr struct {
-	raw    [unix.SizeofSockaddrInet6]byte
+	raw    [unix.SizeofSockaddrUnix]byte
 	size   uint32
 	family int
 }
@@ -93,24 +121,72 @@ func newSockaddr(a netip.AddrPort) sockaddr {
 	return s
 }
 
-// sysDial makes a socket and begins to connect it; EINPROGRESS is no error.
-func sysDial(s *sockaddr) (int32, unix.Errno) {
-	fd, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(s.family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+// newUnixSockaddr is that of a Unix socket: a path, or "@name" for an abstract one, which HAProxy fills up with zeros.
+func newUnixSockaddr(path string) sockaddr {
+	s := sockaddr{size: unix.SizeofSockaddrUnix, family: unix.AF_UNIX}
+	*(*uint16)(unsafe.Pointer(&s.raw)) = unix.AF_UNIX
+	copy(s.raw[2:len(s.raw)-1], path)
+	if path[0] == '@' {
+		s.raw[2] = 0
+	}
+	return s
+}
+
+// setPort changes the port of an IP address.
+func (s *sockaddr) setPort(p uint16) { s.raw[2], s.raw[3] = byte(p>>8), byte(p) }
+
+// sysSocket makes a stream socket, of TCP without delays unless it is one of Unix.
+func sysSocket(family int) (int32, unix.Errno) {
+	protocol := uintptr(unix.IPPROTO_TCP)
+	if family == unix.AF_UNIX {
+		protocol = 0
+	}
+	fd, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
 	if e != 0 {
 		return -1, e
 	}
-	sysNoDelay(int32(fd))
-	_, _, e = unix.RawSyscall(unix.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&s.raw)), uintptr(s.size))
-	if e != 0 && e != unix.EINPROGRESS && e != unix.EINTR {
-		sysClose(int32(fd))
-		return -1, e
+	if protocol != 0 {
+		sysSetInt(int32(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	return int32(fd), 0
 }
 
-func sysNoDelay(fd int32) {
-	on := int32(1)
-	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&on)), 4, 0)
+// sysConnect begins to connect; EINPROGRESS is no error.
+func sysConnect(fd int32, s *sockaddr) unix.Errno {
+	_, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&s.raw)), uintptr(s.size))
+	if e == unix.EINPROGRESS || e == unix.EINTR {
+		return 0
+	}
+	return e
+}
+
+func sysBind(fd int32, s *sockaddr) unix.Errno {
+	_, _, e := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&s.raw)), uintptr(s.size))
+	return e
+}
+
+// sysDial makes a socket and begins to connect it.
+func sysDial(s *sockaddr) (int32, unix.Errno) {
+	fd, e := sysSocket(s.family)
+	if e != 0 {
+		return -1, e
+	}
+	if e := sysConnect(fd, s); e != 0 {
+		sysClose(fd)
+		return -1, e
+	}
+	return fd, 0
+}
+
+func sysSetInt(fd int32, level, name int, v int32) unix.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&v)), 4, 0)
+	return e
+}
+
+// sysNoLinger makes closing a socket forget what it has not sent.
+func sysNoLinger(fd int32) {
+	v := unix.Linger{Onoff: 1}
+	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&v)), unsafe.Sizeof(v), 0)
 }
 
 // sysSockError takes the pending error of a socket, that of a connect above all.
