@@ -174,6 +174,23 @@ func TestFunctionsFitOnAScreen(t *testing.T) {
 	}
 }
 
+// stories are the files that tell what becomes of a request, one a protocol, in the order of its phases. Who reads one
+// should come to its end: at most so many lines.
+var stories = map[string]int{"proxy/engine/http.go": 600, "proxy/engine/tcp.go": 600}
+
+// TestStoriesAreShort: what a phase needs beyond a few lines stands in a file of its own.
+func TestStoriesAreShort(t *testing.T) {
+	for name, most := range stories {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), "\n"); n > most {
+			t.Errorf("%s has %d lines, more than %d", name, n, most)
+		}
+	}
+}
+
 // unread are VRRP's settings that nobody acts on, each with the reason.
 var unread = map[string]string{
 	"Instance.Debug":           "keepalived does nothing with it either",

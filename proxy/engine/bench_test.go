@@ -2,11 +2,16 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
 	"net"
+	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
 )
@@ -92,5 +97,138 @@ func BenchmarkKeepAlive(b *testing.B) {
 func TestIdleConnectionIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(session{}); n > 320 {
 		t.Errorf("a session takes %d bytes, want 320 at most", n)
+	}
+}
+
+// pathsOfARequest are the ways a request may take, each with how many bytes of its answer there are.
+var pathsOfARequest = []struct {
+	name, request, answer string
+}{
+	{"keep-alive", benchRequest, benchAnswer},
+	{"POST", "POST /some/path HTTP/1.1\r\nHost: example.org\r\nContent-Length: 11\r\n\r\nhello world", benchAnswer},
+	{"chunked", "POST /some/path HTTP/1.1\r\nHost: example.org\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+	{"pipelined", benchRequest + benchRequest, benchAnswer + benchAnswer},
+	{"close", "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+}
+
+// answeringEach is a server that answers each request it reads, without allocating. It tells requests apart by their
+// first letters, which no body here has.
+func answeringEach(c net.Conn, _ *bufio.Reader) {
+	b, plain, chunked := make([]byte, 4096), []byte(benchAnswer), []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+	got := 0
+	for {
+		n, err := c.Read(b[got:])
+		if err != nil {
+			return
+		}
+		got += n
+		answer := plain
+		switch {
+		case bytes.HasPrefix(b[:got], []byte("GET ")):
+			if !bytes.HasSuffix(b[:got], []byte("\r\n\r\n")) {
+				continue
+			}
+		case bytes.Contains(b[:got], []byte("chunked")):
+			if answer = chunked; !bytes.HasSuffix(b[:got], []byte("0\r\n\r\n")) {
+				continue
+			}
+		case !bytes.HasSuffix(b[:got], []byte("world")):
+			continue
+		}
+		got = 0
+		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// askFor is a connection that sends and awaits the same again and again. It is made of raw calls where it makes a
+// connection of its own each time, so that none of the allocations is its own.
+type askFor struct {
+	addr    unix.SockaddrInet4
+	request []byte
+	answer  []byte
+	buf     []byte
+	fd      int
+	close   bool
+}
+
+func newAskFor(tb testing.TB, s *site, request, answer string) *askFor {
+	at := netip.MustParseAddrPort(s.addr)
+	a := &askFor{addr: unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}, request: []byte(request), answer: []byte(answer),
+		buf: make([]byte, 4096), fd: -1, close: strings.Contains(request, "close")}
+	tb.Cleanup(func() { unix.Close(a.fd) })
+	return a
+}
+
+func (a *askFor) once(tb testing.TB) {
+	if a.fd < 0 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := unix.Connect(fd, &a.addr); err != nil {
+			tb.Fatal(err)
+		}
+		a.fd = fd
+	}
+	if _, err := unix.Write(a.fd, a.request); err != nil {
+		tb.Fatal(err)
+	}
+	for got := 0; got < len(a.answer); {
+		n, err := unix.Read(a.fd, a.buf[got:])
+		if n <= 0 || err != nil {
+			tb.Fatalf("after %q: %v", a.buf[:got], err)
+		}
+		if got += n; !bytes.HasPrefix(a.answer, a.buf[:got]) {
+			tb.Fatalf("%q, want %q", a.buf[:got], a.answer)
+		}
+	}
+	if a.close {
+		unix.Close(a.fd)
+		a.fd = -1
+	}
+}
+
+// TestNoAllocationsOnAnyPath: none of the ways a request may take allocates.
+func TestNoAllocationsOnAnyPath(t *testing.T) {
+	for _, path := range pathsOfARequest {
+		t.Run(path.name, func(t *testing.T) {
+			s := start(t, proxy.HTTP, []proxy.Server{rawServer(t, "a", answeringEach)}, func(c *proxy.Config) {
+				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+			})
+			a := newAskFor(t, s, path.request, path.answer)
+			for range 100 {
+				a.once(t)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			const n = 1000
+			for range n {
+				a.once(t)
+			}
+			runtime.ReadMemStats(&after)
+			if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
+				t.Errorf("%.3f allocations a request", per)
+			}
+		})
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	for _, path := range pathsOfARequest {
+		b.Run(path.name, func(b *testing.B) {
+			s := start(b, proxy.HTTP, []proxy.Server{rawServer(b, "a", answeringEach)}, func(c *proxy.Config) {
+				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+			})
+			a := newAskFor(b, s, path.request, path.answer)
+			a.once(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				a.once(b)
+			}
+		})
 	}
 }
