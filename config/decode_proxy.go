@@ -140,10 +140,20 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
 		}
-	case "balance", "retries", "http-reuse", "option abortonclose", "option http-pretend-keepalive":
+	case "http-reuse", "option abortonclose", "option http-pretend-keepalive":
 		d.scalar(k, p.back)
 	case "retry-on":
 		d.retryOn(p.back, k)
+	case "balance":
+		d.balance(p.back, k)
+	case "hash-type":
+		d.hashType(p.back, k)
+	case "retries", "hash-balance-factor", "fullconn", "option allbackups", "option persist", "option prefer-last-server":
+		if d.scalar(k, p.back); k.Def.Name == "hash-balance-factor" && p.back.HashFactor > 0 && p.back.HashFactor <= 100 {
+			d.errorf(k.Args[0].Pos, "0, or percent over 100", "%s is no value for 'hash-balance-factor'", tree.Quote(k.Args[0].Text))
+		}
+	case "default-server":
+		d.defaultServer(p, k)
 	case "cookie":
 		d.cookie(p.back, k)
 	case "server":

@@ -13,8 +13,9 @@ import (
 
 // backendState is what a backend's lines say about checks; the checks themselves are made when all is read.
 type backendState struct {
-	http    *httpCheck
-	servers []serverState
+	http     *httpCheck
+	defaults []tree.Node // of default-server
+	servers  []serverState
 }
 
 // httpCheck is `option httpchk`.
@@ -34,7 +35,7 @@ func defaultCheck() check.Config {
 
 // server reads `server NAME HOST:PORT ...`.
 func (d *decoder) server(p proxyState, k tree.Node) {
-	s := serverState{Server: proxy.Server{Name: k.Args[0].Text, Weight: 1, Pos: k.Pos}}
+	s := serverState{Server: proxy.Server{Name: k.Args[0].Text, Weight: 1, ErrorLimit: 10, Pos: k.Pos}}
 	s.Check = defaultCheck()
 	s.Check.Pos = k.Pos
 	var meant, problem string
@@ -42,29 +43,11 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 		d.errorf(k.Args[1].Pos, meant, "%s %s", tree.Quote(k.Args[1].Text), problem)
 	}
 	own := &serverTLS{}
-	for _, kid := range k.Kids {
-		switch kid.Def.Name {
-		case "check":
-			d.value(kid)
-			s.checked = !kid.No
-		case "check-send-proxy":
-			d.value(kid)
-			s.checkProxy = !kid.No
-		case "send-proxy", "send-proxy-v2":
-			d.value(kid)
-			s.SendProxy = proxyVersion(kid)
-		case "source":
-			s.Source = d.source(kid.Pos, kid.Args[0], k.Kids)
-		case "usesrc", "interface":
-			if !slices.ContainsFunc(k.Kids, func(n tree.Node) bool { return n.Def.Name == "source" }) {
-				d.errorf(kid.Pos, "source 0.0.0.0 "+kid.Def.Name+" ...", "'%s' needs 'source' on the same server", kid.Def.Name)
-			}
-		default:
-			if !d.serverTLS(own, kid) {
-				d.scalar(kid, &s)
-			}
-		}
-	}
+	quiet := d.quiet
+	d.quiet = true // what is wrong there was said there
+	d.serverWords(&s, own, p.more.defaults)
+	d.quiet = quiet
+	d.serverWords(&s, own, k.Kids)
 	s.TLS = d.serversTLS(own, k)
 	if a := s.Check.Address; a != "" {
 		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
@@ -73,6 +56,47 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	}
 	p.back.Servers = append(p.back.Servers, s.Server)
 	p.more.servers = append(p.more.servers, s)
+}
+
+// defaultServer keeps words for the servers that follow, and reads them once for their mistakes.
+func (d *decoder) defaultServer(p proxyState, k tree.Node) {
+	if len(k.Args) > 0 {
+		d.errorf(k.Args[0].Pos, "", "surplus word %s", tree.Quote(k.Args[0].Text))
+	}
+	d.serverWords(&serverState{}, &serverTLS{}, k.Kids)
+	p.more.defaults = append(p.more.defaults, k.Kids...)
+}
+
+func (d *decoder) serverWords(s *serverState, own *serverTLS, kids []tree.Node) {
+	for _, kid := range kids {
+		switch kid.Def.Name {
+		case "check", "no-check":
+			d.value(kid)
+			s.checked = (kid.Def.Name == "check") != kid.No
+		case "no-backup":
+			d.value(kid)
+			s.Backup = kid.No
+		case "enabled":
+			d.value(kid)
+			s.Disabled = kid.No
+		case "check-send-proxy":
+			d.value(kid)
+			s.checkProxy = !kid.No
+		case "send-proxy", "send-proxy-v2":
+			d.value(kid)
+			s.SendProxy = proxyVersion(kid)
+		case "source":
+			s.Source = d.source(kid.Pos, kid.Args[0], kids)
+		case "usesrc", "interface":
+			if !slices.ContainsFunc(kids, func(n tree.Node) bool { return n.Def.Name == "source" }) {
+				d.errorf(kid.Pos, "source 0.0.0.0 "+kid.Def.Name+" ...", "'%s' needs 'source' on the same server", kid.Def.Name)
+			}
+		default:
+			if !d.serverTLS(own, kid) {
+				d.scalar(kid, s)
+			}
+		}
+	}
 }
 
 // proxyVersion is the version of the PROXY protocol that a word asks for.

@@ -184,7 +184,7 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 
 func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b := proxy.Backend{Name: fmt.Sprintf("b%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, false, d.Proxy.Global.Log)}
-	b.Balance = rapid.SampledFrom([]proxy.Algorithm{proxy.RoundRobin, proxy.Source}).Draw(t, "balance")
+	genBalance(t, &b)
 	b.Retries, b.Redispatch = num(t, "retries", 0, 10), num(t, "redispatch", -3, 3)
 	b.HTTPReuse = rapid.SampledFrom([]proxy.Reuse{proxy.ReuseSafe, proxy.ReuseNever, proxy.ReuseAggressive, proxy.ReuseAlways}).Draw(t, "reuse")
 	b.RetryOn = maybe(t, "retry-on", func() []string { return retryCauses[num(t, "cause", 1, 6):num(t, "last", 7, 12)] })
@@ -212,11 +212,13 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 			SendProxy: num(t, "send proxy", 0, 2), Source: genSource(t, true),
 			PoolMaxConn: maybe(t, "pool", func() *int { return new(num(t, "pool", -1, 1000)) }), MaxReuse: maybe(t, "reuse", func() *int { return new(num(t, "reuse", -1, 1000)) }),
 			PoolPurgeDelay: maybe(t, "purge", func() *time.Duration { return new(millis(t, "purge")) })}
+		genServer(t, &s, j)
 		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check"),
 			checkProxy: rapid.Bool().Draw(t, "check proxy")})
 		return s
 	})
 	state.checks(&b, d.Proxy.Global.SpreadChecks, d.Checks)
+	genFollowers(t, &b)
 	return b
 }
 

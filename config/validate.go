@@ -174,6 +174,7 @@ func (v *validator) backend(b *proxy.Backend) {
 	for _, r := range b.Stick {
 		v.stick(b, r)
 	}
+	v.balance(b)
 	v.common("backend", b.Name, &b.Common, b.Pos)
 }
 

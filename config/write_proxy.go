@@ -135,6 +135,12 @@ func (w writer) common(c *proxy.Common, options []string, g proxy.Global) {
 
 func (w writer) backend(be *proxy.Backend, d Document) {
 	b := w.top("backend", be.Name)
+	if s := balanceText(be); s != "" {
+		b.text("balance", s)
+	}
+	if s := hashTypeText(be.HashType); s != "" {
+		b.text("hash-type", s)
+	}
 	options := b.scalars("backend", be)
 	switch be.Redispatch {
 	case 0:

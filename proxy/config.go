@@ -223,37 +223,96 @@ type Term struct {
 // Algorithm is the word after `balance`.
 type Algorithm int
 
-// The algorithms: in turn by weight, or by a hash of the client's address.
+// The algorithms: in turn by weight, by a hash of what BalanceArgs names, by what a server has to do, or at random.
 const (
 	RoundRobin Algorithm = iota + 1
-	Source
+	StaticRR             // as RoundRobin, of an order that weights don't change at run time
+	LeastConn            // who has the least to do for its weight
+	First                // the lowest id that has a free slot
+	Random               // the least busy of a few draws
+	Source               // hash of the client's address
+	URI                  // hash of the request's target
+	URLParam             // hash of a parameter of the query
+	Hdr                  // hash of a header
+	LeastTime            // nginx's: who answers soonest, times what it has to do
 )
+
+var algorithms = [...]string{"unknown", "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri", "url_param", "hdr", "least_time"}
 
 // String implements fmt.Stringer.
 func (a Algorithm) String() string {
-	switch a {
-	case RoundRobin:
-		return "roundrobin"
-	case Source:
-		return "source"
+	if a < 0 || int(a) >= len(algorithms) {
+		a = 0
 	}
-	return "unknown"
+	return algorithms[a]
+}
+
+// Hashes reports whether a key of the request decides.
+func (a Algorithm) Hashes() bool { return a >= Source && a <= Hdr }
+
+// BalanceArgs is what follows the algorithm's name. Each has a use for some of them.
+type BalanceArgs struct {
+	Name       string // url_param, hdr: which one
+	DomainOnly bool   // hdr: of a host's name the part before the top-level domain
+	Len        int    // uri: only so many bytes; 0: all
+	Depth      int    // uri: only so many directories; 0: all
+	Whole      bool   // uri: with the query
+	PathOnly   bool   // uri: without scheme and host
+	Draws      int    // random: how many servers are compared; 0 is 2
+	LastByte   bool   // least_time: measured to the answer's end, not to its head
+}
+
+// HashMethod is how a hash finds its server.
+type HashMethod int
+
+// The methods: any change moves most keys; only what must move moves, by points on a circle; the same by a table that is
+// filled from the servers' names.
+const (
+	MapBased HashMethod = iota
+	Consistent
+	Maglev
+)
+
+// HashFunction makes a number of a key.
+type HashFunction int
+
+// The functions. NoHash takes the key for the number that it spells.
+const (
+	SDBM HashFunction = iota
+	DJB2
+	WT6
+	CRC32
+	NoHash
+)
+
+// HashType is `hash-type METHOD FUNCTION [avalanche]`.
+type HashType struct {
+	Method    HashMethod
+	Function  HashFunction
+	Avalanche bool // the hash is stirred once more
 }
 
 // Backend is a set of servers and the way one of them is chosen.
 type Backend struct {
 	Name string
 	Common
-	Balance    Algorithm
-	Cookie     *Cookie
-	Servers    []Server
-	Retries    int // default 3; of what RetryOn names
-	Redispatch int // 0: off; -1: on the last retry (option redispatch); n: on every n-th
-	StickTable *StickTable
-	Stick      []StickRule
-	Source     *SourceAddress // nil: the kernel's choice
-	HTTPReuse  Reuse
-	RetryOn    []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
+	Balance     Algorithm
+	BalanceArgs BalanceArgs
+	HashType    HashType
+	HashFactor  int  // hash-balance-factor: percent of the mean load that a server may have, over 100; 0: no bound
+	AllBackups  bool // all backups are used when no active server is left, not only the first
+	PreferLast  bool // option prefer-last-server
+	Persist     bool // option persist: a cookie's server is asked even when it is down
+	FullConn    int  // load of the backend at which minconn's limit has grown to maxconn; 0: a tenth of the frontends' maxconn
+	Cookie      *Cookie
+	Servers     []Server
+	Retries     int // default 3; of what RetryOn names
+	Redispatch  int // 0: off; -1: on the last retry (option redispatch); n: on every n-th
+	StickTable  *StickTable
+	Stick       []StickRule
+	Source      *SourceAddress // nil: the kernel's choice
+	HTTPReuse   Reuse
+	RetryOn     []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
 	// AbortOnClose: a client that closes while its request waits has given up. PretendKeepAlive: a server that is to
 	// close is not told so.
 	AbortOnClose, PretendKeepAlive bool
@@ -268,19 +327,57 @@ type Cookie struct {
 	Pos      source.Pos
 }
 
+// Observe is what of the traffic counts as a sign of a server's health.
+type Observe int
+
+// The layers: whether connecting works, or whether answers are good HTTP of no server error (501 and 505 are none).
+const (
+	NoObserve Observe = iota
+	Layer4
+	Layer7
+)
+
+// OnError is what happens when ErrorLimit bad signs have come in a row.
+type OnError int
+
+// The reactions: as a failed check; the server is down; as the failed check before the last that counts; the next checks
+// come soon.
+const (
+	FailCheck OnError = iota
+	MarkDown
+	SuddenDeath
+	FastInter
+)
+
 // Server is one target. Its check, if any, is named: the agent joins check.Config and Server.
 type Server struct {
 	Name string
 	// Address is HOST:PORT; the host may be a name, resolved when the version is applied. The port that the client
 	// addressed is taken without :PORT, one at a distance from it with :+N or :-N. "/PATH" is a Unix socket, "abns@NAME" an
 	// abstract one.
-	Address string
-	Weight  int // 0..256, default 1; 0: no new sessions but by persistence
-	Cookie  string
-	MaxConn int // concurrent requests (HTTP) or connections (TCP); 0: unlimited, the rest queues
-	Backup  bool
-	Check   string     // name of a check.Config; "": never checked, always up
-	TLS     *ServerTLS // nil: clear
+	Address   string
+	Weight    int // 0..256, default 1; 0: no new sessions but by persistence
+	Cookie    string
+	ID        int           // number in consistent hashes, statistics and for `first`; 0: the next free one
+	MaxConn   int           // concurrent requests (HTTP) or connections (TCP); 0: unlimited, the rest queues
+	MinConn   int           // what MaxConn is while the backend has little to do; 0: always MaxConn
+	MaxQueue  int           // who may wait for this server alone; 0: no bound
+	SlowStart time.Duration // how long weight and MaxConn grow after it came up
+	Backup    bool
+	Disabled  bool       // in maintenance
+	Check     string     // name of a check.Config; "": never checked, always up
+	TLS       *ServerTLS // nil: clear
+	Track     string     // BACKEND/SERVER whose health is this one's; "": its own
+
+	Observe      Observe
+	ErrorLimit   int // bad signs in a row; 0 is 10
+	OnError      OnError
+	OnMarkedDown string // "shutdown-sessions", or ""
+	OnMarkedUp   string // "shutdown-backup-sessions", or ""
+
+	MaxFails    int           // nginx's: so many failures within FailTimeout, and it is left alone as long; 0: off
+	FailTimeout time.Duration // 0 is 10 s
+
 	// Of idle connections: how many are kept (negative: any number), how long they may go unused, how often one is used
 	// again (negative: any number). nil: HAProxy's defaults, -1, 5 s and -1.
 	PoolMaxConn    *int

@@ -13,7 +13,7 @@ frontend "web" {
 
 backend "app" {
   mode    = "http"
-  balance = "leastconn"
+  balance = "rdp-cookie"
   timeout {
     connect = "5s"
     server  = "30s"

@@ -59,12 +59,12 @@ var haproxyLaterWords = []struct {
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
 		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
 	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles
-		filter force-persist fullconn grace guid hash-balance-factor hash-type http-after-response http-check http-error
+		filter force-persist grace guid http-after-response http-check http-error
 		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
 		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
 		persist rate-limit redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
 		server-template srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
-		transparent unique-id-format unique-id-header use-fcgi-app use-server capture default-server backlog
+		transparent unique-id-format unique-id-header use-fcgi-app use-server capture backlog
 		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
 	{[]string{"defaults", "frontend", "backend"}, `acl`},
 	{[]string{"defaults", "frontend"}, `stick-table`},
@@ -73,12 +73,12 @@ var haproxyLaterWords = []struct {
 // haproxyLaterPairs are the keywords of two words, by the first.
 var haproxyLaterPairs = []struct{ first, words string }{
 	{"option", `accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
-		accept-unsafe-violations-in-http-response allbackups assume-rfc6587-ntf checkcache contstats disable-h2-upgrade
+		accept-unsafe-violations-in-http-response assume-rfc6587-ntf checkcache contstats disable-h2-upgrade
 		dontlog-normal external-check forceclose forwarded h1-case-adjust-bogus-client h1-case-adjust-bogus-server
 		http-drop-request-trailers http-drop-response-trailers http-ignore-probes
 		http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
 		httpslog idle-close-on-response independent-streams ldap-check log-health-checks log-separate-errors logasap
-		mysql-check originalto persist pgsql-check prefer-last-server redis-check smtpchk socket-stats
+		mysql-check originalto pgsql-check redis-check smtpchk socket-stats
 		spop-check ssl-hello-chk tcp-check transparent use-small-buffers`},
 	{"stats", `admin auth-realm hide-version http-request show-desc show-legends show-modules show-node scope`},
 	{"stick", `match store-request store-response`},
@@ -98,14 +98,14 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		tls-tickets verify:1`},
 	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1
 		check-sni:1 check-ssl check-via-socks4 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1
-		curves:1 disabled enabled error-limit:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
-		hash-key:1 id:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 maxqueue:1 minconn:1 namespace:1
-		no-agent-check no-backup no-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
-		no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1 observe:1 on-error:1 on-marked-down:1
-		on-marked-up:1 pool-conn-name:1 pool-low-conn:1 proto:1 proxy-v2-options:1
+		curves:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
+		hash-key:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 namespace:1
+		no-agent-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
+		no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1
+		pool-conn-name:1 pool-low-conn:1 proto:1 proxy-v2-options:1
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy-v2-ssl
-		send-proxy-v2-ssl-cn shard:1 sigalgs:1 slowstart:1 sni:1 sni-auto socks4:1 ssl ssl-max-ver:1
-		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets track:1 verify:1 verifyhost:1 ws:1`},
+		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni:1 sni-auto socks4:1 ssl ssl-max-ver:1
+		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets verify:1 verifyhost:1 ws:1`},
 	{"cookie", `rewrite prefix postonly preserve httponly secure domain:1 maxidle:1 maxlife:1 dynamic attr:1`},
 	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},

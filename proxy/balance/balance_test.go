@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/reeve-lb/reeve/proxy"
 )
 
 // The orders that HAProxy was measured to have, so that they are held where it isn't installed.
@@ -25,82 +23,42 @@ func TestRoundRobinOrder(t *testing.T) {
 		{nil, []int{-1}},
 	}
 	for _, c := range cases {
-		if got := take(New(proxy.RoundRobin, weighted(c.weights...)), 0, len(c.want)); !slices.Equal(got, c.want) {
+		if got := take(New(weighted(c.weights...)), len(c.want)); !slices.Equal(got, c.want) {
 			t.Errorf("%v: got %v, want %v", c.weights, got, c.want)
 		}
 	}
 }
 
-func TestBackups(t *testing.T) {
-	for _, alg := range []proxy.Algorithm{proxy.RoundRobin, proxy.Source} {
-		p := New(alg, append(weighted(1, 1), Server{3, 1, true}, Server{4, 1, true}))
-		expect := func(when string, hash uint32, want int) {
-			t.Helper()
-			if got := take(p, hash, 1)[0]; got != want {
-				t.Errorf("%v, %s: got %d, want %d", alg, when, got, want)
-			}
-		}
-		p.SetUp(1, false)
-		for h := range uint32(6) {
-			expect("one active server left", h, 2)
-		}
-		p.SetWeight(2, 0)
-		expect("no active server usable", 7, 3)
-		p.SetUp(3, false)
-		expect("first backup down", 7, 4)
-		p.SetUp(4, false)
-		expect("all down", 7, -1)
-		if p.Usable() != 0 || p.Active() != 0 {
-			t.Errorf("%v: %d usable of which %d active, want none", alg, p.Usable(), p.Active())
-		}
-		p.SetUp(1, true)
-		expect("an active server is back", 7, 1)
-		if p.Active() != 1 || p.Backups() != 0 || !p.Up(1) || p.Weight(2) != 0 {
-			t.Errorf("%v: active %d backups %d", alg, p.Active(), p.Backups())
-		}
-	}
-}
-
 func TestRedispatchTakesAnother(t *testing.T) {
-	for _, alg := range []proxy.Algorithm{proxy.RoundRobin, proxy.Source} {
-		p := New(alg, weighted(5, 1, 1))
-		for h := range uint32(50) {
-			first, _ := p.Next(h)
-			if second, ok := p.NextExcept(h, first); !ok || second == first {
-				t.Fatalf("%v: redispatch from %d to %d", alg, first, second)
-			}
+	p := New(weighted(5, 1, 1))
+	for range 50 {
+		first, _ := p.Next()
+		if second, ok := p.NextFree(first, nil); !ok || second == first {
+			t.Fatalf("redispatch from %d to %d", first, second)
 		}
-		p.SetUp(2, false)
-		p.SetUp(3, false)
-		if id, ok := p.NextExcept(0, 1); !ok || id != 1 {
-			t.Errorf("%v: the last server usable is to be tried again, got %d %v", alg, id, ok)
-		}
-	}
-	p := New(proxy.RoundRobin, []Server{{1, 1, true}, {2, 1, true}})
-	if id, _ := p.NextExcept(0, 1); id != 2 {
-		t.Errorf("redispatch from the first backup: got %d, want the second", id)
 	}
 	p.SetUp(2, false)
-	if id, _ := p.NextExcept(0, 1); id != 1 {
-		t.Errorf("redispatch from the only backup: got %d", id)
+	p.SetUp(3, false)
+	if id, ok := p.NextFree(1, nil); !ok || id != 1 {
+		t.Errorf("the last server usable is to be tried again, got %d %v", id, ok)
 	}
 }
 
 func TestFullServersArePassedOver(t *testing.T) {
-	p := New(proxy.RoundRobin, weighted(3, 1, 1))
+	p := New(weighted(3, 1, 1))
 	for range 20 {
-		if id, ok := p.NextFree(0, None, func(id int) bool { return id != 2 }); !ok || id != 2 {
+		if id, ok := p.NextFree(None, func(id int) bool { return id != 2 }); !ok || id != 2 {
 			t.Fatalf("got %d %v, want the only one that is not full", id, ok)
 		}
 	}
-	if _, ok := p.NextFree(0, None, func(int) bool { return true }); ok {
+	if _, ok := p.NextFree(None, func(int) bool { return true }); ok {
 		t.Error("all full, yet one was picked")
 	}
-	if p.Active() != 3 {
+	if p.Usable() != 3 {
 		t.Error("being full is not being down")
 	}
 	counts := map[int]int{}
-	for _, id := range take(p, 0, 500) {
+	for _, id := range take(p, 500) {
 		counts[id]++
 	}
 	if abs(counts[1]-300) > 3 || abs(counts[2]-100) > 3 || abs(counts[3]-100) > 3 {
@@ -111,9 +69,9 @@ func TestFullServersArePassedOver(t *testing.T) {
 func abs(n int) int { return max(n, -n) }
 
 func TestBadServers(t *testing.T) {
-	p := New(0, []Server{{1, 1000, false}, {1, 1, false}, {-7, 1, false}, {2, -3, false}})
-	if p.Weight(1) != MaxWeight || p.Weight(2) != 0 || p.Active() != 1 {
-		t.Errorf("weights %d %d, active %d", p.Weight(1), p.Weight(2), p.Active())
+	p := New([]Server{{1, 1000}, {1, 1}, {-7, 1}, {2, -3}})
+	if p.Weight(1) != MaxWeight || p.Weight(2) != 0 || p.Usable() != 1 {
+		t.Errorf("weights %d %d, usable %d", p.Weight(1), p.Weight(2), p.Usable())
 	}
 	p.SetUp(99, true)
 	p.SetWeight(99, 3)
@@ -124,18 +82,24 @@ func TestBadServers(t *testing.T) {
 
 func TestManyServers(t *testing.T) {
 	servers := make([]Server, MaxServers+5)
+	weights := make([]int, MaxServers)
 	for i := range servers {
 		servers[i] = Server{ID: i, Weight: 1}
-	}
-	for _, alg := range []proxy.Algorithm{proxy.RoundRobin, proxy.Source} {
-		p := New(alg, servers)
-		if p.Active() != MaxServers {
-			t.Fatalf("%v: %d active, want %d", alg, p.Active(), MaxServers)
+		if i < MaxServers {
+			weights[i] = 1
 		}
-		for i := range 2 * MaxServers {
-			if id, _ := p.Next(uint32(i)); id != i%MaxServers {
-				t.Fatalf("%v: pick %d is %d, want the order of the file", alg, i, id)
-			}
+	}
+	p := New(servers)
+	if p.Usable() != MaxServers {
+		t.Fatalf("%d usable, want %d", p.Usable(), MaxServers)
+	}
+	owners := NewSlots(weights).Owners()
+	for i := range 2 * MaxServers {
+		if id, _ := p.Next(); id != i%MaxServers {
+			t.Fatalf("pick %d is %d, want the order of the file", i, id)
+		}
+		if id := int(owners[i%len(owners)]); id != i%MaxServers {
+			t.Fatalf("slot %d is %d's, want the order of the file", i, id)
 		}
 	}
 }
@@ -161,9 +125,9 @@ type model struct {
 	up      map[int]bool
 }
 
-func (m *model) usable(backup bool) (ids []int) {
+func (m *model) usable() (ids []int) {
 	for _, s := range m.servers {
-		if s.Backup == backup && s.Weight > 0 && m.up[s.ID] {
+		if s.Weight > 0 && m.up[s.ID] {
 			ids = append(ids, s.ID)
 		}
 	}
@@ -174,22 +138,20 @@ func drawServers(t *rapid.T) []Server {
 	n := rapid.IntRange(1, 12).Draw(t, "servers")
 	servers := make([]Server, n)
 	for i := range servers {
-		servers[i] = Server{ID: i * 3, Weight: rapid.OneOf(rapid.IntRange(0, 8), rapid.IntRange(0, MaxWeight)).Draw(t, "weight"),
-			Backup: rapid.IntRange(0, 4).Draw(t, "backup") == 0}
+		servers[i] = Server{ID: i * 3, Weight: rapid.OneOf(rapid.IntRange(0, 8), rapid.IntRange(0, MaxWeight)).Draw(t, "weight")}
 	}
 	return servers
 }
 
-// Whatever is told in whatever order: only usable servers are picked, backups only when they must, some server whenever
-// there is one, and two pickers told the same pick the same.
+// Whatever is told in whatever order: only usable servers are picked, some server whenever there is one, and two pickers
+// told the same pick the same.
 func TestPicksAreUsable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		alg := rapid.SampledFrom([]proxy.Algorithm{proxy.RoundRobin, proxy.Source}).Draw(t, "algorithm")
 		m := &model{servers: drawServers(t), up: map[int]bool{}}
 		for _, s := range m.servers {
 			m.up[s.ID] = true
 		}
-		p, twin := New(alg, m.servers), New(alg, m.servers)
+		p, twin := New(m.servers), New(m.servers)
 		m.servers = slices.Clone(m.servers)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			i := rapid.IntRange(0, len(m.servers)-1).Draw(t, "server")
@@ -206,38 +168,19 @@ func TestPicksAreUsable(t *testing.T) {
 				twin.SetWeight(id, w)
 			}
 			for range rapid.IntRange(0, 30).Draw(t, "picks") {
-				m.judge(t, alg, p, twin, rapid.Uint32().Draw(t, "hash"))
+				m.judge(t, p, twin, rapid.IntRange(-1, 36).Draw(t, "except"), rapid.IntRange(-1, 36).Draw(t, "busy"))
 			}
 		}
 	})
 }
 
-func (m *model) judge(t *rapid.T, alg proxy.Algorithm, p, twin *Picker, hash uint32) {
-	except, busy := None, None
-	if hash%3 == 0 {
-		except = int(hash/3%12) * 3
-	}
-	if hash%5 == 0 {
-		busy = int(hash/15%12) * 3
-	}
+func (m *model) judge(t *rapid.T, p, twin *Picker, except, busy int) {
 	full := func(id int) bool { return id == busy }
-	got, ok := p.NextFree(hash, except, full)
-	if got2, ok2 := twin.NextFree(hash, except, full); got != got2 || ok != ok2 {
+	got, ok := p.NextFree(except, full)
+	if got2, ok2 := twin.NextFree(except, full); got != got2 || ok != ok2 {
 		t.Fatalf("twins differ: %d %v, %d %v", got, ok, got2, ok2)
 	}
-	want := m.usable(false)
-	if len(want) == 0 {
-		if want = m.usable(true); len(want) > 2 {
-			want = want[:2]
-		}
-		if len(want) > 1 && want[0] != except {
-			want = want[:1]
-		}
-		busy = None
-	}
-	if alg == proxy.RoundRobin {
-		want = slices.DeleteFunc(want, full)
-	}
+	want := slices.DeleteFunc(m.usable(), full)
 	if len(want) > 1 {
 		want = slices.DeleteFunc(want, func(id int) bool { return id == except })
 	}
@@ -249,29 +192,29 @@ func (m *model) judge(t *rapid.T, alg proxy.Algorithm, p, twin *Picker, hash uin
 // Over whole turns each server gets its share, whatever happened before. Who enters a turn late may lose one place of it.
 func TestSharesFollowWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := New(proxy.RoundRobin, drawServers(t))
+		p := New(drawServers(t))
 		for range rapid.IntRange(0, 20).Draw(t, "changes") {
 			s := rapid.SampledFrom(p.servers).Draw(t, "server")
 			p.SetUp(s.ID, rapid.Bool().Draw(t, "up"))
-			take(p, 0, rapid.IntRange(0, 40).Draw(t, "picks"))
+			take(p, rapid.IntRange(0, 40).Draw(t, "picks"))
 		}
 		total := 0
 		for i := range p.servers {
-			if c := &p.servers[i]; !c.Backup && c.usable() {
+			if c := &p.servers[i]; c.usable() {
 				total += c.Weight
 			}
 		}
 		if total == 0 {
 			return
 		}
-		take(p, 0, 2*scale*MaxWeight*12) // until the turns know of all changes
+		take(p, 2*scale*MaxWeight*12) // until the turns know of all changes
 		const turns = 3
 		counts := map[int]int{}
-		for _, id := range take(p, 0, turns*scale*total) {
+		for _, id := range take(p, turns*scale*total) {
 			counts[id]++
 		}
 		for i := range p.servers {
-			if c := &p.servers[i]; !c.Backup && c.usable() {
+			if c := &p.servers[i]; c.usable() {
 				want := turns * scale * c.Weight
 				if diff := math.Abs(float64(counts[c.ID] - want)); diff > turns+2 { // the picks begin amid a turn
 					t.Fatalf("server %d of weight %d got %d picks of %d, want %d", c.ID, c.Weight, counts[c.ID], turns*scale*total, want)
@@ -285,15 +228,17 @@ func TestSharesFollowWeights(t *testing.T) {
 func TestSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.IntRange(0, 20), 1, 10).Draw(t, "weights")
-		p := New(proxy.Source, weighted(weights...))
-		s := p.slots
-		total, div := s.divisor()
+		owner := NewSlots(weights).Owners()
+		total := 0
+		for _, w := range weights {
+			total += w
+		}
 		want := plainDeal(weights, total)
-		if len(s.owner)*div != len(want) {
-			t.Fatalf("%d slots of %d", len(s.owner)*div, len(want))
+		if len(want) > 0 && len(want)%len(owner) != 0 {
+			t.Fatalf("%d slots of %d", len(owner), len(want))
 		}
 		for k, w := range want {
-			if got := int(s.owner[k%len(s.owner)]); got != w {
+			if got := int(owner[k%len(owner)]); got != w {
 				t.Fatalf("slot %d belongs to %d, want %d", k, got, w)
 			}
 		}
@@ -316,16 +261,12 @@ func plainDeal(weights []int, total int) (owner []int) {
 }
 
 func TestPicksDoNotAllocate(t *testing.T) {
-	for _, alg := range []proxy.Algorithm{proxy.RoundRobin, proxy.Source} {
-		p := New(alg, weighted(5, 3, 2, 7))
-		busy, h := 2, uint32(0)
-		if n := testing.AllocsPerRun(1000, func() {
-			h++
-			p.Next(h)
-			p.NextFree(h, 1, func(id int) bool { return id == busy })
-		}); n != 0 {
-			t.Errorf("%v: %v allocations a pick", alg, n)
-		}
+	p, busy := New(weighted(5, 3, 2, 7)), 2
+	if n := testing.AllocsPerRun(1000, func() {
+		p.Next()
+		p.NextFree(1, func(id int) bool { return id == busy })
+	}); n != 0 {
+		t.Errorf("%v allocations a pick", n)
 	}
 }
 
@@ -335,22 +276,12 @@ func BenchmarkNext(b *testing.B) {
 		for i := range servers {
 			servers[i] = Server{ID: i, Weight: 1 + i%7}
 		}
-		for _, alg := range []proxy.Algorithm{proxy.RoundRobin, proxy.Source} {
-			b.Run(alg.String()+"/"+strconv.Itoa(n), func(b *testing.B) {
-				p := New(alg, servers)
-				b.ReportAllocs()
-				for h := uint32(0); b.Loop(); h++ {
-					p.Next(h)
-				}
-			})
-		}
-	}
-}
-
-func BenchmarkHealthChange(b *testing.B) {
-	p := New(proxy.Source, weighted(slices.Repeat([]int{1, 2, 3}, 33)...))
-	b.ReportAllocs()
-	for up := false; b.Loop(); up = !up {
-		p.SetUp(5, up)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			p := New(servers)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Next()
+			}
+		})
 	}
 }

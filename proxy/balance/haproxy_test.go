@@ -48,9 +48,6 @@ func startPeer(t *testing.T, alg proxy.Algorithm, servers []Server) *peer {
 	fmt.Fprintf(&b, "listen b\n bind %s\n balance %s\n http-response set-header x-picked %%s\n", address, alg)
 	for _, s := range servers {
 		fmt.Fprintf(&b, " server %d %s weight %d", s.ID, target.Listener.Addr(), s.Weight)
-		if s.Backup {
-			b.WriteString(" backup")
-		}
 		b.WriteString("\n")
 	}
 	file := filepath.Join(dir, "haproxy.cfg")
@@ -118,10 +115,10 @@ func (p *peer) command(format string, args ...any) {
 	}
 }
 
-func take(p *Picker, hash uint32, n int) []int {
+func take(p *Picker, n int) []int {
 	var ids []int
 	for range n {
-		id, ok := p.Next(hash)
+		id, ok := p.Next()
 		if !ok {
 			id = -1
 		}
@@ -164,14 +161,12 @@ func TestRoundRobinOrderIsHAProxys(t *testing.T) {
 		{"equal down and up", weighted(1, 1, 1, 1), []step{{6, 2, "down"}, {7, 2, "up"}, {1, 1, "down"}, {1, 3, "down"}, {5, 1, "up"}, {0, 3, "up"}}},
 		{"long down", weighted(3, 1, 2), []step{{100, 3, "down"}, {301, 3, "up"}}},
 		{"all down and back", weighted(2, 1), []step{{4, 1, "down"}, {3, 2, "down"}, {2, 2, "up"}, {5, 1, "up"}}},
-		{"backups", append(weighted(2, 1), Server{3, 5, true}, Server{4, 1, true}),
-			[]step{{4, 1, "down"}, {3, 2, "down"}, {3, 3, "down"}, {3, 3, "up"}, {3, 1, "up"}}},
 		{"weights at run time", weighted(1, 1, 1), []step{{5, 1, "4"}, {20, 1, "1"}, {7, 2, "0"}, {9, 2, "3"}, {11, 3, "2"}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			theirs := startPeer(t, proxy.RoundRobin, c.servers)
-			ours := New(proxy.RoundRobin, c.servers)
+			ours := New(c.servers)
 			compare(t, theirs, ours, c.steps)
 		})
 	}
@@ -181,7 +176,7 @@ func compare(t *testing.T, theirs *peer, ours *Picker, steps []step) {
 	t.Helper()
 	check := func(n int, after string) {
 		t.Helper()
-		want, got := theirs.pick("127.0.0.1", n), take(ours, 0, n)
+		want, got := theirs.pick("127.0.0.1", n), take(ours, n)
 		if !slices.Equal(want, got) {
 			t.Errorf("after %s\nHAProxy %v\nours    %v", after, want, got)
 		}
@@ -208,26 +203,28 @@ func compare(t *testing.T, theirs *peer, ours *Picker, steps []step) {
 }
 
 func TestSourceIsHAProxys(t *testing.T) {
-	servers := append(weighted(3, 1, 2, 5), Server{5, 4, true})
-	theirs, ours := startPeer(t, proxy.Source, servers), New(proxy.Source, servers)
+	servers := weighted(3, 1, 2, 5)
+	theirs := startPeer(t, proxy.Source, servers)
+	weights := []int{3, 1, 2, 5}
 	sources := func(after string) {
 		t.Helper()
+		slots := NewSlots(weights)
 		for i := range 40 {
 			addr := netip.AddrFrom4([4]byte{127, byte(i % 3), byte(i * 7), byte(1 + i)})
-			want, got := theirs.pick(addr.String(), 1), take(ours, HashSource(addr), 1)
-			if !slices.Equal(want, got) {
+			want, got := theirs.pick(addr.String(), 1)[0], int(slots.Owners()[slots.Find(HashSource(addr))])+1
+			if want != got {
 				t.Errorf("after %s, from %v: HAProxy %v, ours %v", after, addr, want, got)
 			}
 		}
 	}
 	sources("start")
-	for _, id := range []int{2, 4, 1, 3} {
+	for _, id := range []int{2, 4, 1} {
 		theirs.command("set server b/%d state maint", id)
-		ours.SetUp(id, false)
+		weights[id-1] = 0
 		sources(fmt.Sprintf("server %d down", id))
 	}
 	theirs.command("set server b/4 state ready")
-	ours.SetUp(4, true)
+	weights[3] = 5
 	sources("server 4 up")
 }
 
@@ -246,7 +243,7 @@ func TestRandomScenariosAreHAProxys(t *testing.T) {
 				steps = append(steps, step{rnd.IntN(40), 1 + rnd.IntN(len(weights)), what})
 			}
 			servers := weighted(weights...)
-			compare(t, startPeer(t, proxy.RoundRobin, servers), New(proxy.RoundRobin, servers), steps)
+			compare(t, startPeer(t, proxy.RoundRobin, servers), New(servers), steps)
 		})
 	}
 }

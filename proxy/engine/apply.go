@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -212,9 +213,9 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
 			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
 			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}}
-		if conf.algorithm == 0 {
-			conf.algorithm = proxy.RoundRobin
-		}
+		conf.compileBalance(b)
+		rt.ordered.Store(conf.algorithm == proxy.LeastConn || conf.algorithm == proxy.LeastTime)
+		rt.fullConn.Store(int64(cmp.Or(b.FullConn, defaultFullConn(&c, b.Name, e.maxConn.Load()))))
 		for _, r := range b.Stick {
 			table := rt
 			if r.Table != "" {
@@ -237,6 +238,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 			delete(e.servers, rt)
 		}
 	}
+	e.link()
 	return confs
 }
 
@@ -259,6 +261,7 @@ func (e *Engine) applyTable(rt *backend, b *proxy.Backend) {
 func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global *proxy.Global, ps *source.Problems) {
 	known := e.servers[conf.rt]
 	keep := map[string]bool{}
+	ids := serverIDs(conf.src.Servers)
 	for i := range conf.src.Servers {
 		s := &conf.src.Servers[i]
 		rt := known[s.Name]
@@ -269,9 +272,11 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		}
 		keep[s.Name] = true
 		addr := names[s.Address]
-		sc := &serverConf{rt: rt, index: i, text: s.Address, resolved: addr.known(), weight: s.Weight, backup: s.Backup,
-			cookie: s.Cookie, checked: s.Check != "", sendProxy: s.SendProxy,
-			follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
+		sc := &serverConf{rt: rt, index: i, id: ids[i], text: s.Address, resolved: addr.known(), backup: s.Backup,
+			cookie: s.Cookie, checked: s.Check != "" || s.Track != "", watch: compileWatch(s),
+			slow: int64((s.SlowStart + time.Second - 1) / time.Second), onError: s.OnError, track: s.Track,
+			shutdownSessions: s.OnMarkedDown != "", shutdownBackups: s.OnMarkedUp != "",
+			sendProxy: s.SendProxy, follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
 		if addr.known() {
 			sc.addr, sc.ap = addr.sockaddr(), addr.addr
 		}
@@ -287,7 +292,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		if s.Cookie != "" && conf.cookie != nil {
 			sc.setCookie = []byte("Set-Cookie: " + conf.cookie.Name + "=" + s.Cookie + "; path=/\r\n")
 		}
-		rt.limit.Store(int64(s.MaxConn))
+		rt.configure(s)
 		conf.servers = append(conf.servers, sc)
 	}
 	e.removeServers(conf.rt, keep)

@@ -152,7 +152,7 @@ func haproxyText(c proxy.Config, stats string) string {
 	for _, k := range c.Backends {
 		p("backend %s", k.Name)
 		common(k.Common, false)
-		p(" balance %s\n retries %d", k.Balance, k.Retries)
+		p("%s retries %d", balanceText(k), k.Retries)
 		if k.Redispatch != 0 {
 			p(" option redispatch %d", k.Redispatch)
 		}
@@ -170,6 +170,7 @@ func haproxyText(c proxy.Config, stats string) string {
 			if s.Backup {
 				line += " backup"
 			}
+			line += serverText(s)
 			if s.Check != "" {
 				words := s.Check
 				if !strings.Contains(words, " ") {

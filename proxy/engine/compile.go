@@ -1,14 +1,15 @@
 package engine
 
 import (
+	"cmp"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
-	"github.com/reeve-lb/reeve/proxy/balance"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -80,6 +81,13 @@ type backConf struct {
 	servers    []*serverConf
 	chooser    chooserPtr
 	algorithm  proxy.Algorithm
+	args       proxy.BalanceArgs
+	hash       proxy.HashType
+	hashFactor int
+	draws      int // of `balance random`
+	allBackups bool
+	preferLast bool
+	persist    bool
 	cookie     *proxy.Cookie
 	retries    int
 	redispatch int
@@ -98,25 +106,31 @@ type backConf struct {
 }
 
 type serverConf struct {
-	rt        *server
-	index     int
-	addr      sockaddr
-	ap        netip.AddrPort
-	tls       *tlsconf.Server // nil: clear
-	text      string          // address as told in statistics
-	resolved  bool
-	weight    int
-	backup    bool
-	cookie    string
-	setCookie []byte // the whole Set-Cookie line
-	checked   bool
-	sendProxy int  // version of the PROXY header that begins a connection; 0: none
-	follow    bool // addr's port is that of the client, and offset
-	offset    int
-	source    sourceConf
-	poolMax   int64 // idle connections kept, negative: any number
-	purge     int64 // ns
-	maxReuse  int
+	rt       *server
+	index    int
+	id       int // as configured, or the next free one
+	addr     sockaddr
+	ap       netip.AddrPort
+	tls      *tlsconf.Server // nil: clear
+	text     string          // address as told in statistics
+	resolved bool
+	slow     int64  // seconds of slowstart
+	watch    *watch // nil: nobody looks at how its requests go
+	onError  proxy.OnError
+	track    string
+	// on-marked-down shutdown-sessions, on-marked-up shutdown-backup-sessions
+	shutdownSessions, shutdownBackups bool
+	backup                            bool
+	cookie                            string
+	setCookie                         []byte // the whole Set-Cookie line
+	checked                           bool
+	sendProxy                         int  // version of the PROXY header that begins a connection; 0: none
+	follow                            bool // addr's port is that of the client, and offset
+	offset                            int
+	source                            sourceConf
+	poolMax                           int64 // idle connections kept, negative: any number
+	purge                             int64 // ns
+	maxReuse                          int
 }
 
 // compilePool fills in what is kept of idle connections.
@@ -263,11 +277,98 @@ func compileCond(c *proxy.Condition, tests map[string]func(*http1.Head, []byte) 
 	}
 }
 
-// balancers gives balance its view of the servers.
-func (b *backConf) balancers() []balance.Server {
-	var bs []balance.Server
-	for _, s := range b.servers {
-		bs = append(bs, balance.Server{ID: s.index, Weight: s.weight, Backup: s.backup})
+// compileBalance takes over how a server is chosen.
+func (b *backConf) compileBalance(src *proxy.Backend) {
+	b.algorithm, b.args, b.hash, b.hashFactor = src.Balance, src.BalanceArgs, src.HashType, src.HashFactor
+	b.allBackups, b.preferLast, b.persist = src.AllBackups, src.PreferLast, src.Persist
+	if b.algorithm == 0 {
+		b.algorithm = proxy.RoundRobin
 	}
-	return bs
+	b.args.Name = strings.ToLower(b.args.Name)
+	if b.algorithm == proxy.URLParam {
+		b.args.Name = src.BalanceArgs.Name
+	}
+	if b.draws = b.args.Draws; b.draws == 0 {
+		b.draws = 2
+	}
+	if b.hash.Method == proxy.MapBased {
+		b.hashFactor = 0
+	}
+}
+
+// byServer is a server's part of the configuration, nil when it has none.
+func (b *backConf) byServer(s *server) *serverConf {
+	for _, sc := range b.servers {
+		if sc.rt == s {
+			return sc
+		}
+	}
+	return nil
+}
+
+// dynamic: weights count at once when they change, also in the small steps of a slow start.
+func (b *backConf) dynamic() bool {
+	switch b.algorithm {
+	case proxy.RoundRobin, proxy.LeastConn, proxy.LeastTime, proxy.Random:
+		return true
+	}
+	return b.algorithm.Hashes() && b.hash.Method != proxy.MapBased
+}
+
+// takesTurns: which server it is does not matter, so that another one can be asked at once.
+func (b *backConf) takesTurns() bool {
+	return b.algorithm == proxy.RoundRobin || b.algorithm == proxy.StaticRR || b.algorithm == proxy.Random
+}
+
+// waitsForOne: a request that was given to a full server waits for that one alone.
+func (b *backConf) waitsForOne(sc *serverConf) bool {
+	return b.algorithm.Hashes() || b.rt.ordered.Load() && sc.rt.mayQueue()
+}
+
+// serverIDs are the servers' numbers: those that are written, and for the others the next free one from their place on.
+func serverIDs(servers []proxy.Server) []int {
+	taken := map[int]bool{}
+	for i := range servers {
+		taken[servers[i].ID] = true
+	}
+	ids := make([]int, len(servers))
+	next := 1
+	for i := range servers {
+		if ids[i] = servers[i].ID; ids[i] == 0 {
+			for taken[next] {
+				next++
+			}
+			ids[i] = next
+		}
+		next++
+	}
+	return ids
+}
+
+// defaultFullConn is a tenth of the connections that the frontends of a backend may have.
+func defaultFullConn(c *proxy.Config, backend string, most int64) int {
+	sum := 0
+	for i := range c.Frontends {
+		f := &c.Frontends[i]
+		leads := f.DefaultBackend == backend
+		for _, u := range f.UseBackend {
+			leads = leads || u.Backend == backend
+		}
+		if leads {
+			sum += cmp.Or(f.MaxConn, int(most))
+		}
+	}
+	return (sum + 9) / 10
+}
+
+// configure takes over what the configuration says of a server. A weight that was changed at run time stays until the
+// configuration says another one. Engine.mu is held.
+func (s *server) configure(c *proxy.Server) {
+	s.limit.Store(int64(max(c.MaxConn, c.MinConn)))
+	s.least.Store(int64(c.MinConn))
+	s.queues.Store(int64(c.MaxQueue))
+	s.maint.Store(c.Disabled)
+	if !s.configured || s.written != c.Weight {
+		s.weight, s.written, s.configured = c.Weight, c.Weight, true
+	}
 }

@@ -24,6 +24,9 @@ func (s *session) persistence() verdict {
 	if t.sc == nil && s.pinned != nil {
 		s.byPin()
 	}
+	if t.sc == nil && t.bc.preferLast {
+		s.byLast()
+	}
 	t.persistent = t.sc != nil
 	return s.enter(phaseChoose)
 }
@@ -88,18 +91,18 @@ func (s *session) choose() verdict {
 		if !t.sc.rt.full() && t.sc.rt.take() {
 			return s.chosen(t.sc)
 		}
-		return s.join(t.sc.rt)
+		return s.join(t.sc)
 	}
 	for range 4 { // another loop may be quicker
-		sc, none := t.bc.pick(s.l, s.peer.Addr(), t.except)
+		sc, none := s.pick()
 		if none {
 			return s.noServer()
 		}
 		if sc == nil {
 			return s.join(nil)
 		}
-		if t.bc.algorithm == proxy.Source && sc.rt.full() {
-			return s.join(sc.rt)
+		if t.bc.waitsForOne(sc) && sc.rt.full() {
+			return s.join(sc)
 		}
 		if sc.rt.take() {
 			return s.chosen(sc)
@@ -116,21 +119,39 @@ func (s *session) noServer() verdict {
 	return s.failConnect()
 }
 
-func (s *session) join(only *server) verdict {
+// join waits for the server only, or for any.
+func (s *session) join(only *serverConf) verdict {
 	t := s.t
-	t.wait.loop, t.wait.s, t.wait.life, t.wait.only, t.wait.conf = s.l, s, t.life, only, t.bc
+	t.wait = waiter{loop: s.l, s: s, life: t.life, conf: t.bc, key: queueKey(t.class, t.offset, s.l.now)}
+	if t.sc = only; only != nil {
+		t.wait.only = only.rt
+	}
 	s.enter(phaseQueue)
 	s.due = s.after(t.bc.times.queue)
-	if only == nil {
-		t.sc = nil
+	if !t.bc.rt.queue.join(&t.wait) {
+		return s.overflow()
 	}
-	t.bc.rt.queue.join(&t.wait)
 	if only != nil {
 		t.queueServer = t.wait.before + 1
 	} else {
 		t.queueBackend = t.wait.before + 1
 	}
 	return proceed
+}
+
+// overflow is a server whose queue is at its maxqueue. Who was tied to it may go elsewhere with `option redispatch`.
+func (s *session) overflow() verdict {
+	t := s.t
+	t.wait = waiter{}
+	if t.persistent && t.bc.redispatch != 0 {
+		t.persistent, t.sc = false, nil
+		return s.enter(phaseChoose)
+	}
+	s.mark('S', 'Q')
+	t.sc = nil
+	t.queuedAt = s.l.now
+	t.bc.rt.per[s.l.id].econ++
+	return s.failConnect()
 }
 
 // granted is the queue's answer. A transaction that is over gives the slot to the next; sc nil: its server went down.
@@ -173,7 +194,7 @@ func (s *session) chosen(sc *serverConf) verdict {
 		t.bc.rt.per[s.l.id].wretr++
 		sc.rt.per[s.l.id].wretr++
 	}
-	t.sc, t.slot, t.except = sc, true, -1
+	t.sc, t.slot, t.except, s.last = sc, true, -1, sc.rt
 	if t.queuedAt < 0 {
 		t.queuedAt = s.l.now
 	}
@@ -274,6 +295,7 @@ func (s *session) established() verdict {
 	if s.server.requests == 0 {
 		ctr := t.sc.rt.per[s.l.id]
 		ctr.connect++
+		s.sign(proxy.Layer4, false)
 	}
 	s.server.requests++
 	s.server.sc = t.sc
@@ -355,6 +377,8 @@ func bodyLen(b *body, rest []byte, length int64) int {
 func (s *session) connectFailed(who byte, refused bool) verdict {
 	t := s.t
 	s.dropServer()
+	s.sign(proxy.Layer4, true)
+	s.failed()
 	per := s.l.id
 	if t.retries >= t.bc.retries || t.bc.retry.causes&onConnect == 0 {
 		s.mark(who, 'C')
@@ -381,8 +405,8 @@ func (s *session) retry() (elsewhere, several bool) {
 	t.retries++
 	t.fresh = true
 	active := t.bc.chooser.Load().active
-	several = active > 1 && t.bc.algorithm == proxy.RoundRobin
-	elsewhere = s.redispatchDue() || t.bc.redispatch != 0 && !t.persistent && several
+	several = active > 1 && t.bc.takesTurns()
+	elsewhere = s.redispatchDue() || t.bc.redispatch != 0 && (!t.sc.rt.available() || !t.persistent && several)
 	if elsewhere {
 		t.sc.rt.release()
 		t.slot, t.except, t.persistent = false, t.sc.index, false

@@ -8,6 +8,7 @@ import (
 
 // Persistence by cookie: whose cookie a request brings, what the server sees of it, and what the client is given.
 
+// byCookie finds the server that the client's cookie names. With `option persist` that one is asked even when it is down.
 func (s *session) byCookie() {
 	t := s.t
 	value, ok := findCookie(&t.head, s.client.in.data(), t.bc.cookie.Name)
@@ -23,6 +24,10 @@ func (s *session) byCookie() {
 		t.flags[2] = 'D'
 		if sc.usable() {
 			t.flags[2], t.sc = 'V', sc
+			return
+		}
+		if t.bc.persist && sc.resolved {
+			t.sc = sc
 			return
 		}
 	}

@@ -30,6 +30,9 @@ type Options struct {
 	Replicator stick.Replicator // nil: sticky entries stay on this node
 	Version    string           // told on the statistics page
 	LogTag     string           // program name in syslog lines; "": haproxy, which log filters look for
+	// Observed tells of `observe`: error-limit bad signs of a server came in a row, and on-error says what its check is to
+	// make of that. nil: nothing follows. It must not block.
+	Observed func(backend, server string, on proxy.OnError)
 }
 
 // Engine is a data plane. Make it with New; all methods are safe for concurrent use.
@@ -43,7 +46,9 @@ type Engine struct {
 	maxConn    atomic.Int64
 	draining   atomic.Bool
 
-	rest rest
+	rest  rest
+	signs chan sign     // from the loops
+	stir  chan struct{} // tend has something to do
 
 	certs   *tlsconf.Store
 	slots   chan struct{}  // who may compute a handshake
@@ -81,7 +86,8 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[place]*group{}, rest: rest{wake: make(chan struct{}, 1)}, certs: tlsconf.NewStore()}
+		groups: map[place]*group{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
+		certs: tlsconf.NewStore()}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
 		e.log = hclog.NewNullLogger()
@@ -154,6 +160,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	work.Go(func() { e.resolveAgain(ctx) })
 	work.Go(func() { e.watchCertificates(ctx) })
+	work.Go(func() { e.tend(ctx) })
 	work.Go(func() { e.rest.run(ctx, most) })
 	work.Wait()
 	e.mu.Lock()

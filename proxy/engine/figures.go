@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/balance"
 	"github.com/reeve-lb/reeve/proxy/stats"
 )
 
@@ -63,8 +64,8 @@ func (e *Engine) rows() (rows []stats.Row, sums [][]*counters) {
 		}
 		backs[b.Name] = true
 		rt := e.backs[b.Name]
-		for i, sc := range rt.conf.Load().servers {
-			rows = append(rows, e.serverRow(rt, sc, iid, i+1))
+		for _, sc := range rt.conf.Load().servers {
+			rows = append(rows, e.serverRow(rt, sc, iid, sc.id))
 			sums = append(sums, sc.rt.per)
 		}
 		rows = append(rows, e.backendRow(rt, b, iid))
@@ -119,8 +120,8 @@ func (e *Engine) backendRow(rt *backend, b *proxy.Backend, iid int) stats.Row {
 	c := conf.chooser.Load()
 	r.Act, r.Bck = c.active, c.backups
 	for _, s := range conf.servers {
-		if s.rt.up.Load() && s.resolved && !s.backup {
-			r.Weight += s.weight
+		if s.usable() && !s.backup {
+			r.Weight += s.rt.shownWeight(conf)
 		}
 	}
 	if rt.down {
@@ -138,8 +139,8 @@ func (e *Engine) backendRow(rt *backend, b *proxy.Backend, iid int) stats.Row {
 func (e *Engine) serverRow(b *backend, sc *serverConf, iid, sid int) stats.Row {
 	s := sc.rt
 	r := stats.Row{PxName: b.name, SvName: s.name, Type: stats.ServerType, Mode: b.conf.Load().src.Mode.String(), PID: 1, IID: iid, SID: sid,
-		SCur: s.conn.cur.Load(), SMax: s.conn.max.Load(), SLim: s.limit.Load(), QCur: s.waiting.cur.Load(), QMax: s.waiting.max.Load(),
-		Weight: sc.weight, ChkFail: s.fails, ChkDown: s.downs, LastChg: int64(time.Since(s.changed).Seconds()),
+		SCur: s.conn.cur.Load(), SMax: s.conn.max.Load(), SLim: s.limit.Load(), QCur: s.waiting.cur.Load(), QMax: s.waiting.max.Load(), QLimit: s.queues.Load(),
+		Weight: s.shownWeight(b.conf.Load()), Throttle: s.throttle(b.conf.Load()), ChkFail: s.fails, ChkDown: s.downs, LastChg: int64(time.Since(s.changed).Seconds()),
 		Downtime: int64(s.downtime.Seconds()), LastSess: -1, Addr: sc.text, Cookie: sc.cookie, IdleConnCur: s.idles.Load()}
 	r.Act, r.Bck = 1, 0
 	if sc.backup {
@@ -157,19 +158,36 @@ func (e *Engine) serverRow(b *backend, sc *serverConf, iid, sid int) stats.Row {
 	return r
 }
 
+// shownWeight is the weight that counts at present, parts of one as a whole.
+func (s *server) shownWeight(b *backConf) int {
+	return (s.scaledWeight(b) + balance.WeightScale - 1) / balance.WeightScale
+}
+
+// throttle is how far a slow start has brought the weight, in percent; 0 when none goes on.
+func (s *server) throttle(b *backConf) int {
+	if s.step == 0 || s.weight == 0 {
+		return 0
+	}
+	return 100 * s.scaledWeight(b) / (s.weight * balance.WeightScale)
+}
+
 // serverStatus is the status column: what is so, and how far it is from changing.
 func serverStatus(sc *serverConf) string {
 	s, c := sc.rt, sc.rt.check
 	switch {
+	case s.maint.Load():
+		return "MAINT"
 	case !sc.resolved:
 		return "MAINT (resolution)"
+	case s.blocked.Load():
+		return "DOWN (max_fails)"
 	case !sc.checked:
 		return "no check"
 	case !s.up.Load() && c.Streak > 0:
 		return fmt.Sprintf("DOWN %d/%d", c.Streak, c.Rise)
 	case !s.up.Load():
 		return "DOWN"
-	case sc.weight == 0:
+	case s.weight == 0:
 		return "DRAIN"
 	case c.Streak > 0:
 		return fmt.Sprintf("UP %d/%d", c.Fall-c.Streak, c.Fall)

@@ -285,6 +285,7 @@ func (s *session) countAnswer(status int) {
 // log writes the transaction's line and takes its times into the averages.
 func (s *session) log() {
 	t, l := s.t, s.l
+	s.judge()
 	ms := func(from, to int64) int64 {
 		if from < 0 || to < 0 {
 			return -1

@@ -207,6 +207,16 @@ func (s *session) byPin() {
 	}
 }
 
+// byLast prefers the server of the client's last request (option prefer-last-server), unless it has no slot free.
+func (s *session) byLast() {
+	for _, sc := range s.t.bc.servers {
+		if sc.rt == s.last && sc.usable() && !sc.rt.full() {
+			s.t.sc = sc
+			return
+		}
+	}
+}
+
 // takePinned goes on with the pinned connection if it leads to the chosen server and still stands; otherwise it is over.
 func (s *session) takePinned() bool {
 	c, t := s.pinned, s.t

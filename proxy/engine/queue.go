@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// queue is where the requests of a backend wait for a server at its maxconn: first come, first served over all loops,
-// whether a request waits for one server (persistence) or for any. It is touched only by backends whose servers have a
+// queue is where the requests of a backend wait for a server at its maxconn: by priority, then first come, first served
+// over all loops, whether a request waits for one server (persistence) or for any. It is touched only by backends whose servers have a
 // maxconn and are full; that is where loops share a lock.
 type queue struct {
 	mu      sync.Mutex
@@ -21,6 +21,7 @@ type queue struct {
 type waiter struct {
 	prev, next *waiter
 	in         bool
+	key        int64 // lowest first
 	loop       *loop
 	s          *session
 	life       uint64    // of the session's transaction, so that a grant that comes too late is given back
@@ -29,11 +30,20 @@ type waiter struct {
 	before     int       // that were in the queue it joined
 }
 
-// join puts w at the end; its grant comes by mail. It looks for a free slot once more after it is in: whoever released
-// one before that saw nobody waiting.
-func (q *queue) join(w *waiter) {
+// queueKey orders the queue: by class (-2047..2047, the lowest first), then by when a request came, which offset (in ms)
+// makes earlier or later.
+func queueKey(class, offset int32, now int64) int64 {
+	return int64(class)<<44 + now/1e6 + int64(offset)
+}
+
+// join puts w behind who came before it or matters more; its grant comes by mail. It looks for a free slot once more after
+// it is in: whoever released one before that saw nobody waiting. false: as many wait for that server as may.
+func (q *queue) join(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if w.only != nil && w.only.overflows() {
+		return false
+	}
 	if w.only != nil {
 		w.before = int(w.only.waiting.cur.Load())
 		w.only.waiting.add()
@@ -44,15 +54,28 @@ func (q *queue) join(w *waiter) {
 	if n := q.size.Add(1); n > q.max.Load() {
 		q.max.Store(n)
 	}
-	w.prev, w.next, w.in = q.tail, nil, true
-	if q.tail != nil {
-		q.tail.next = w
+	q.insert(w)
+	if w.chance() {
+		q.serveLocked(nil)
+	}
+	return true
+}
+
+func (q *queue) insert(w *waiter) {
+	after := q.tail
+	for after != nil && after.key > w.key {
+		after = after.prev
+	}
+	w.prev, w.next, w.in = after, q.head, true
+	if after != nil {
+		w.next, after.next = after.next, w
 	} else {
 		q.head = w
 	}
-	q.tail = w
-	if w.chance() {
-		q.serveLocked(nil)
+	if w.next != nil {
+		w.next.prev = w
+	} else {
+		q.tail = w
 	}
 }
 
@@ -118,6 +141,7 @@ func (q *queue) unlink(w *waiter) {
 // release gives a slot of s back and passes it on to the first that waits for it.
 func (s *server) release() {
 	s.conn.sub()
+	s.touch()
 	if q := &s.backend.queue; q.size.Load() > 0 {
 		q.serve(s)
 	}

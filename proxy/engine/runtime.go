@@ -104,13 +104,17 @@ type frontend struct {
 }
 
 type backend struct {
-	name   string
-	conf   atomic.Pointer[backConf] // the newest; requests hold the one they began with
-	conn   gauge
-	per    []*counters
-	queue  queue
-	turn   atomic.Uint64  // position in the round robin
-	tables []*stick.Table // per loop; nil without a stick-table
+	name  string
+	conf  atomic.Pointer[backConf] // the newest; requests hold the one they began with
+	conn  gauge
+	per   []*counters
+	queue queue
+	turn  atomic.Uint64 // position in the round robin
+	// Of leastconn: whether it is the algorithm, and the number of changes of load so far.
+	ordered  atomic.Bool
+	touches  atomic.Uint64
+	fullConn atomic.Int64   // load at which the servers' limits have grown from minconn to maxconn
+	tables   []*stick.Table // per loop; nil without a stick-table
 
 	// Guarded by Engine.mu:
 	down      bool
@@ -122,42 +126,95 @@ type backend struct {
 type server struct {
 	name    string
 	backend *backend
-	conn    gauge // requests (HTTP) or connections (TCP) that hold a slot
-	limit   atomic.Int64
-	up      atomic.Bool
+	conn    gauge         // requests (HTTP) or connections (TCP) that hold a slot
+	limit   atomic.Int64  // maxconn, 0: none
+	least   atomic.Int64  // minconn, 0: the limit does not change
+	queues  atomic.Int64  // maxqueue, 0: no bound
+	ramp    atomic.Int64  // percent of the limit during a slow start, 0: all
+	touched atomic.Uint64 // when its load last changed, in the backend's touches
+	latency latency
+	up      atomic.Bool // by its check
+	maint   atomic.Bool // taken out by the configuration
+	blocked atomic.Bool // left alone for fail_timeout
+	signs   signs
 	waiting gauge // in its own queue
 	per     []*counters
 	idle    []idleList // per loop
 	idles   atomic.Int64
 
 	// Guarded by Engine.mu:
-	address  sockaddr
-	tls      *tlsconf.Server
-	check    stats.CheckResult
-	checked  bool
-	fails    uint64
-	downs    uint64
-	changed  time.Time
-	downtime time.Duration
+	address    sockaddr
+	tls        *tlsconf.Server
+	weight     int // may have been changed since the configuration said written
+	written    int
+	configured bool
+	started    time.Time // of a slow start; zero: none goes on
+	slow       int64     // its seconds
+	step       int       // the weight's sixteenths that it has come to, 0: all
+	until      time.Time // when it is asked again, while blocked
+	followers  []*server // that track this one
+	check      stats.CheckResult
+	checked    bool
+	fails      uint64
+	downs      uint64
+	changed    time.Time
+	downtime   time.Duration
+}
+
+// available reports whether the server may be asked at all.
+func (s *server) available() bool { return s.up.Load() && !s.maint.Load() && !s.blocked.Load() }
+
+// cap is how many may be served at present, 0 without a limit. With minconn it grows with the load of the backend.
+func (s *server) cap() int64 {
+	limit := s.limit.Load()
+	if limit == 0 {
+		return 0
+	}
+	if least := s.least.Load(); least > 0 && least < limit {
+		if load, full := s.backend.conn.cur.Load(), s.backend.fullConn.Load(); load < full {
+			limit = max(least, load*limit/full)
+		}
+	}
+	if percent := s.ramp.Load(); percent > 0 {
+		limit = max(1, limit*percent/100)
+	}
+	return limit
+}
+
+// mayQueue: maxqueue lets so many more wait for this server alone.
+func (s *server) mayQueue() bool { return s.waiting.cur.Load() < s.queues.Load() }
+
+// overflows: nobody more may wait for this server.
+func (s *server) overflows() bool {
+	n := s.queues.Load()
+	return n > 0 && s.waiting.cur.Load() >= n
+}
+
+// touch notes that the load has changed: of servers with equal loads the one that was touched longest ago comes first.
+func (s *server) touch() {
+	if s.backend.ordered.Load() {
+		s.touched.Store(s.backend.touches.Add(1))
+	}
 }
 
 // full reports whether a newcomer has to queue.
 func (s *server) full() bool {
-	limit := s.limit.Load()
+	limit := s.cap()
 	return limit > 0 && (s.conn.cur.Load() >= limit || s.waiting.cur.Load() > 0 || s.backend.queue.general.Load() > 0)
 }
 
 // room reports whether a slot is free.
 func (s *server) room() bool {
-	limit := s.limit.Load()
+	limit := s.cap()
 	return limit == 0 || s.conn.cur.Load() < limit
 }
 
 // take takes a slot if there is one, whoever waits.
 func (s *server) take() bool {
-	limit := s.limit.Load()
+	limit := s.cap()
 	if limit == 0 {
 		s.conn.add()
+		s.touch()
 		return true
 	}
 	for {
@@ -168,6 +225,7 @@ func (s *server) take() bool {
 		if s.conn.cur.CompareAndSwap(n, n+1) {
 			for m := s.conn.max.Load(); n+1 > m && !s.conn.max.CompareAndSwap(m, n+1); m = s.conn.max.Load() {
 			}
+			s.touch()
 			return true
 		}
 	}

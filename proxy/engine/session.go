@@ -48,8 +48,9 @@ type session struct {
 	bind       *bindConf
 	client     conn
 	server     *conn
-	pinned     *conn // an idle server connection that is this client's alone
-	t          *txn  // nil while idle
+	pinned     *conn   // an idle server connection that is this client's alone
+	last       *server // that served the client's last request
+	t          *txn    // nil while idle
 	phase      phase
 	queued     bool // in the loop's again list
 	keep       bool // after a reply of our own the connection stays
@@ -91,6 +92,9 @@ type txn struct {
 	queueServer, queueBackend                                int
 	ahead                                                    int          // bytes of the body looked at before it is sent,
 	chunks                                                   http1.Chunks // and where they lead
+	class, offset                                            int32        // of the queue's order
+	hash                                                     uint32
+	keyed                                                    keyState
 	line                                                     []byte
 }
 
@@ -126,6 +130,7 @@ func (t *txn) clear() {
 	t.upgrade, t.started, t.closing, t.serverKeep, t.stuck, t.setCookie, t.renew = false, false, false, false, false, false, false
 	t.settled, t.private, t.own, t.held, t.null, t.spoke = false, false, false, false, false, false
 	t.queueServer, t.queueBackend, t.ahead, t.chunks = 0, 0, 0, http1.Chunks{}
+	t.class, t.offset, t.hash, t.keyed = 0, 0, 0, keyUnasked
 	t.line = t.line[:0]
 }
 
@@ -142,7 +147,7 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s.bind = a.group.bind.Load()
 	fc := s.bind.fe.conf.Load()
 	s.l, s.fe, s.peer, s.dest, s.http, s.requests = l, fc.rt, peer, netip.AddrPort{}, fc.http, 0
-	s.accepted, s.clientAt, s.waited, s.server, s.t = l.now, l.now, 0, nil, nil
+	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, nil
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
 	s.client = conn{client: true, readable: true, writable: true, s: s}
 	l.adopt(&s.client, fd)

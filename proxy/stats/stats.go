@@ -84,6 +84,8 @@ type Row struct {
 	WRetr         uint64 `json:"wretr"`
 	WRedis        uint64 `json:"wredis"`
 	Weight        int    `json:"weight"`
+	Throttle      int    `json:"throttle,omitempty"` // percent of the weight during a slow start
+	QLimit        int64  `json:"qlimit,omitempty"`   // maxqueue
 	Act           int    `json:"act"`
 	Bck           int    `json:"bck"`
 	ChkFail       uint64 `json:"chkfail"`
