@@ -74,6 +74,8 @@ func (s *session) retried() bool {
 	if !t.held || t.started || t.retries >= t.bc.retries {
 		return false
 	}
+	s.sign(proxy.Layer7, true)
+	s.failed()
 	s.retry()
 	s.unsend()
 	s.enter(phaseChoose)
