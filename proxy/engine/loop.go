@@ -39,7 +39,8 @@ type loop struct {
 	sessions  []*session // free ones
 	spares    []*conn    // free server connections
 	txns      []*txn
-	pipes     []*pipe // free ones
+	pipes     []*pipe  // free ones
+	records   [][]byte // free ones, for what is read over TLS
 	lives     uint64
 	gens      int32      // tells an event of a closed descriptor from one of its successor
 	again     []*session // have more to do at once

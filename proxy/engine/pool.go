@@ -152,7 +152,7 @@ func (s *session) reuse() bool {
 			l.dropIdle(c)
 			continue
 		}
-		if t.sc.tls != nil && c.tls.sni != s.serverName() {
+		if !s.fits(c) {
 			continue
 		}
 		l.unpool(c)
@@ -223,7 +223,7 @@ func (s *session) takePinned() bool {
 	if c == nil {
 		return false
 	}
-	if c.sc.rt == t.sc.rt && c.sc.same(t.sc) && t.connMode() == proxy.KeepAlive {
+	if c.sc.rt == t.sc.rt && s.fits(c) && t.connMode() == proxy.KeepAlive {
 		if s.checkPinned(); s.pinned != nil {
 			s.server, s.pinned = c, nil
 			return true

@@ -144,16 +144,17 @@ func (w *secure) SetWriteDeadline(time.Time) error { return nil }
 // decrypt is fill for TLS: c.in has room.
 func (l *loop) decrypt(c *conn) (int, ioResult) {
 	w := c.tls
+	l.lend(w)
 	n, err := w.tls.Read(c.in.b[c.in.w:])
+	empty := l.reclaim(w)
+	w.hungry = empty && err == nil || err == errWouldBlock
 	if n > 0 { // an error that comes along comes again
-		w.hungry = false
 		c.in.w += n
 		return n, ioSome
 	}
 	l.spare(c)
 	switch {
 	case err == errWouldBlock:
-		w.hungry = true
 		l.arm(c)
 		return 0, ioBlock
 	case err == io.EOF && !w.ended: // close_notify
@@ -235,16 +236,20 @@ func (l *loop) shutWrite(c *conn) {
 	sysShutdown(c.fd)
 }
 
-// quiet reports whether a server's connection that idles has nothing to say. Over TLS tickets may have come; they are
-// taken in.
+// quiet reports whether a server's connection that idles has nothing to say, as far as is known of it; who wants to know
+// of this moment says before that it may be readable. Over TLS tickets may have come; they are taken in.
 func (l *loop) quiet(c *conn) bool {
 	if c.tls == nil {
 		_, e := sysPeek(c.fd)
 		return e == unix.EAGAIN
 	}
+	if c.tls.hungry && !c.readable {
+		return true
+	}
 	var b [1]byte
-	c.readable = true
+	l.lend(c.tls)
 	n, err := c.tls.tls.Read(b[:])
+	l.reclaim(c.tls)
 	c.tls.hungry = err == errWouldBlock
 	return n == 0 && c.tls.hungry
 }

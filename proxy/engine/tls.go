@@ -177,6 +177,7 @@ func (l *loop) shaken(w *secure, err error) {
 		return
 	}
 	w.hs, w.err = nil, err
+	w.forget()
 	c.readable, c.writable = true, true
 	c.s.run()
 }
@@ -310,4 +311,11 @@ func hostOnly(h []byte) []byte {
 		return h[:i]
 	}
 	return h
+}
+
+// fits reports whether a connection to the chosen server is one that this request would make: with the same settings, and
+// the same name asked for.
+func (s *session) fits(c *conn) bool {
+	sc := s.t.sc
+	return c.sc.same(sc) && (sc.tls == nil || c.tls.sni == s.serverName())
 }
