@@ -29,10 +29,16 @@ var _ haproxy.Daemon = (*HAProxy)(nil)
 
 // NewHAProxy allocates a daemon that logs to log.
 func NewHAProxy(log hclog.Logger, o haproxy.Options) *HAProxy {
-	h := &HAProxy{engine: engine.New(engine.Options{Logger: log.Named("proxy"), Version: version.Version})}
+	h := &HAProxy{engine: engine.New(engine.Options{Logger: log.Named("proxy"), Version: version.Version, MemoryMax: forConnections(o.MemoryMax)})}
 	h.probes = probe.New(probe.Options{Logger: log.Named("check"), Results: func(r probe.Result) { setHealth(h.engine, r) }})
 	return h
 }
+
+// rest is what the process takes beside its connections: program, configuration, tables, the runtime.
+const rest = 32 << 20
+
+// forConnections is what of a bound of the whole process (-m) its connections may have.
+func forConnections(bound int64) int64 { return max(bound-rest, bound/2) }
 
 // CanRun implements haproxy.Daemon.
 func (h *HAProxy) CanRun(d config.Document) source.Problems { return h.engine.CanRun(d.Proxy) }

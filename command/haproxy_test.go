@@ -171,10 +171,17 @@ backend app
 // start runs the personality before a server and waits until it answers.
 func start(t *testing.T, hardStop string, server *httptest.Server, flags ...string) *running {
 	t.Helper()
+	return startBy(t, nil, hardStop, server, flags...)
+}
+
+// startBy starts it by another program, which must become it.
+func startBy(t *testing.T, by []string, hardStop string, server *httptest.Server, flags ...string) *running {
+	t.Helper()
 	dir := t.TempDir()
 	r := &running{t: t, addr: fmt.Sprintf("127.0.0.1:%d", ports.Free(t, "127.0.0.1").Port()), file: filepath.Join(dir, "haproxy.cfg"), done: make(chan error, 1)}
 	r.write(fmt.Sprintf(runCfg, dir+"/pid", hardStop, r.addr, "one", server.Listener.Addr()))
-	r.cmd = exec.Command(os.Args[0], append([]string{"haproxy", "-db", "-f", r.file}, flags...)...)
+	argv := append(append(by, os.Args[0], "haproxy", "-db", "-f", r.file), flags...)
+	r.cmd = exec.Command(argv[0], argv[1:]...)
 	r.cmd.Env = append(os.Environ(), beReeve+"=1")
 	pipe, err := r.cmd.StderrPipe()
 	if err != nil {
@@ -365,4 +372,43 @@ func TestHAProxyPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	program(t, "haproxy", "-db", "-f", file).bad(t, "[ALERT]", "["+file+":7]", "is held by", "cannot bind socket")
+}
+
+// TestHAProxyDescriptors: where descriptors are too few for maxconn it is said at the start, who does not fit waits in the
+// backlog, and is served as soon as others leave.
+func TestHAProxyDescriptors(t *testing.T) {
+	server, _, _ := slow(t)
+	r := startBy(t, []string{"sh", "-c", `ulimit -n 200 && exec "$@"`, "sh"}, "1s", server, "-n", "1000")
+	r.await("too few descriptors for maxconn")
+	d := net.Dialer{Timeout: 5 * time.Second}
+	const clients = 150
+	var conns []net.Conn
+	answered := make(chan int, clients)
+	for i := range clients {
+		conn, err := d.DialContext(t.Context(), "tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		conns = append(conns, conn)
+		go func() {
+			reply, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err == nil && reply.StatusCode == http.StatusOK {
+				answered <- i
+			}
+		}()
+	}
+	for served := 0; served < clients; served++ {
+		select {
+		case i := <-answered:
+			conns[i].Close() // makes room for one that waits
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d of %d were served", served, clients)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	if code := r.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
 }

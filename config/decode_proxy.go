@@ -136,7 +136,7 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		d.acl(p.front, k)
 	case "use_backend":
 		d.useBackend(p.front, k)
-	case "default_backend", "maxconn":
+	case "default_backend", "maxconn", "rate-limit sessions":
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
 		}

@@ -75,6 +75,8 @@ var genDocument = rapid.Custom(func(t *rapid.T) Document {
 func genGlobal(t *rapid.T) proxy.Global {
 	return proxy.Global{
 		MaxConn:      num(t, "maxconn", 0, 1<<31-1),
+		MaxConnRate:  num(t, "conn rate", 0, 1<<22-1),
+		MaxSessRate:  num(t, "session rate", 0, 1<<22-1),
 		NbThread:     num(t, "nbthread", 0, 256),
 		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
 		SpreadChecks: num(t, "spread", 0, 50),
@@ -152,10 +154,10 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 		return proxy.Bind{V4V6: rapid.Bool().Draw(t, "v4v6"), V6Only: rapid.Bool().Draw(t, "v6only"), Transparent: rapid.Bool().Draw(t, "transparent"),
 			Interface: maybe(t, "interface", func() string { return genIface.Draw(t, "interface") }), Backlog: num(t, "backlog", 0, 1000),
 			Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
-			Name: maybe(t, "name", func() string { return str(t, "bind name") }), AcceptProxy: rapid.Bool().Draw(t, "accept proxy"),
+			Name: maybe(t, "name", func() string { return str(t, "bind name") }), MaxConn: num(t, "bind maxconn", 0, 1000), AcceptProxy: rapid.Bool().Draw(t, "accept proxy"),
 			TLS: maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) })}
 	})
-	f.MaxConn = num(t, "maxconn", 0, 1000)
+	f.MaxConn, f.SessionRate = num(t, "maxconn", 0, 1000), num(t, "sessions", 0, 1000)
 	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
 		return proxy.ACL{Name: fmt.Sprintf("a%d", j), Criterion: "path_beg", Fold: rapid.Bool().Draw(t, "fold"),
 			Values: list(t, "values", 3, func(int) string { return str(t, "value") })}

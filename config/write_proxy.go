@@ -33,6 +33,9 @@ func bindLines(binds []proxy.Bind) []string {
 		if x.Backlog > 0 {
 			ws = append(ws, "backlog", itoa(x.Backlog))
 		}
+		if x.MaxConn > 0 {
+			ws = append(ws, "maxconn", itoa(x.MaxConn))
+		}
 		ws = append(ws, bindTLSWords(x.TLS)...)
 		out = append(out, haproxycfg.Join(ws...))
 	}

@@ -20,6 +20,8 @@ type Config struct {
 // Global is haproxy.cfg's `global`, less what belongs to the process or the node.
 type Global struct {
 	MaxConn      int           // concurrent client connections of the process; 0: from the descriptor limit
+	MaxConnRate  int           // connections that are accepted a second; 0: no bound
+	MaxSessRate  int           // sessions that begin a second; 0: no bound
 	NbThread     int           // event loops; 0: one per usable CPU
 	Log          []LogTarget   // targets that `log global` refers to
 	SpreadChecks int           // percent, 0..50
@@ -134,6 +136,7 @@ type Frontend struct {
 	Common
 	Binds          []Bind
 	MaxConn        int // 0: the process's
+	SessionRate    int // rate-limit sessions: that begin a second; 0: no bound
 	ACLs           []ACL
 	UseBackend     []UseBackend
 	DefaultBackend string // "": 503 when no rule matches
@@ -153,6 +156,7 @@ type Bind struct {
 	V6Only      bool   // it does not; wins over V4V6
 	Transparent bool   // connections to addresses of others are taken too (IP_TRANSPARENT)
 	Interface   string // only what comes in there; "": anywhere
+	MaxConn     int    // connections of this address; 0: as many as the frontend
 	Backlog     int    // connections that the kernel keeps waiting; 0: the default
 	Mode        string // of a Unix socket's file, octal; "": as the umask has it
 	User, Group string // of a Unix socket's file, names or numbers; "": as the process

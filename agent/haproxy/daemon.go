@@ -110,6 +110,9 @@ func (s *service) main() int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // requests allocate nothing: collections are rare, and an idle process stays small
 	}
+	if s.o.MemoryMax > 0 {
+		debug.SetMemoryLimit(s.o.MemoryMax)
+	}
 	s.doc = doc
 	s.daemon = s.env.New(s.to.logger(s.o.Debug), s.o)
 	if ps := s.daemon.Apply(doc); ps.HasErrors() {

@@ -19,6 +19,8 @@ var haproxyTop = []Word{
 
 var haproxyGlobal = []Word{
 	{Name: "maxconn", Type: Int, Min: 1, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent client connections of the process. At the limit nothing more is accepted; the kernel's backlog holds what waits. Default: from the descriptor limit."},
+	{Name: "maxconnrate", Type: Int, Max: 1<<22 - 1, Field: "MaxConnRate", Doc: "Connections that are accepted a second; more wait in the kernel's backlog. 0: no bound."},
+	{Name: "maxsessrate", Type: Int, Max: 1<<22 - 1, Field: "MaxSessRate", Doc: "Sessions that begin a second; here the same as connections."},
 	{Name: "nbthread", Type: Int, Min: 1, Max: 256, Field: "NbThread", Doc: "Event loops. Default: one for each usable CPU."},
 	{Name: "log", Type: Line, Doc: "`log TARGET [len N] [format F] FACILITY [MAXLEVEL [MINLEVEL]]`: a target that `log global` refers to."},
 	{Name: "spread-checks", Type: Int, Max: 50, Field: "SpreadChecks", Doc: "Percent by which the time between two health checks is varied at random."},
@@ -41,6 +43,7 @@ var haproxyProxy = []Word{
 	{Name: "bind", In: []string{"frontend", "listen", "override-frontend"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[-PORT][,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one and, unless the system has it otherwise, every IPv4 one. An address the machine does not own yet may be bound. `/PATH` and `abns@NAME` are Unix sockets."},
 	{Name: "mode", In: anyProxy, Type: Enum, Enum: []string{"", "tcp", "http"}, Later: []string{"health", "log", "spop"}, Default: "tcp", Field: "Mode", Doc: "What the proxy understands of the bytes it carries."},
 	{Name: "maxconn", In: front, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent connections of the frontend; 0: as many as the process."},
+	{Name: "rate-limit sessions", In: front, Type: Int, Max: 1<<22 - 1, Field: "SessionRate", Doc: "Sessions of the frontend that begin a second; more wait in the kernel's backlog. 0: no bound."},
 	{Name: "acl", In: []string{"frontend", "listen"}, Type: Line, Doc: "`acl NAME path_beg [-i] VALUE...`: a named test. Lines of one name are alternatives."},
 	{Name: "use_backend", In: []string{"frontend", "listen"}, Type: Line, Doc: "`use_backend NAME [if|unless CONDITION]`: the first rule that holds picks the backend."},
 	{Name: "default_backend", In: front, Type: String, Field: "DefaultBackend", Doc: "The backend when no rule holds."},
@@ -133,6 +136,7 @@ var haproxyLine = []Word{
 	{Name: "gid", In: []string{"bind"}, Type: String, Field: "Group", Doc: "The same by number."},
 	{Name: "usesrc", In: []string{"source"}, Type: String, Doc: "`client`, `clientip` or an address: whose address the connections come from, which needs CAP_NET_ADMIN (IP_TRANSPARENT)."},
 	{Name: "interface", In: []string{"source"}, Type: String, Doc: "Go out there."},
+	{Name: "maxconn", In: []string{"bind"}, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent connections of the address; 0: as many as the frontend."},
 	{Name: "insert", In: []string{"cookie"}, Type: Flag, Doc: "Reeve sets the cookie itself."},
 	{Name: "indirect", In: []string{"cookie"}, Type: Flag, Field: "Indirect", Doc: "The server never sees the cookie."},
 	{Name: "nocache", In: []string{"cookie"}, Type: Flag, Field: "NoCache", Doc: "An answer that carries the cookie is made private to caches."},

@@ -62,7 +62,7 @@ var haproxyLaterWords = []struct {
 		filter force-persist grace guid http-after-response http-check http-error
 		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
 		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
-		persist rate-limit redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
+		persist redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
 		server-template srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
 		transparent unique-id-format unique-id-header use-fcgi-app use-server capture backlog
 		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},

@@ -15,15 +15,6 @@ import (
 
 const resolveTimeout = 3 * time.Second
 
-// descriptorLimit is how many client connections the limit of descriptors allows: two each, and some for the rest.
-func descriptorLimit() int64 {
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur == unix.RLIM_INFINITY {
-		return 1 << 20
-	}
-	return max(int64(min(r.Cur, 1<<30))/2-64, 64)
-}
-
 // CanRun tells what would keep this node from running c: ports held by other programs (with their holder), addresses and
 // names that don't resolve. Nothing changes.
 func (e *Engine) CanRun(c proxy.Config) source.Problems {
@@ -181,11 +172,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 		ps.Errorf(c.Global.Pos, "", "%v", err)
 		return ps
 	}
-	if n := c.Global.MaxConn; n > 0 {
-		e.maxConn.Store(int64(n))
-	} else {
-		e.maxConn.Store(descriptorLimit())
-	}
+	e.applyLimits(c)
 	e.cfg, e.applied, e.pending = c, true, false
 	for _, a := range names {
 		e.pending = e.pending || !a.known()
@@ -359,7 +346,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 
 func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *frontConf {
 	conf := &frontConf{src: f, http: f.Mode == proxy.HTTP, fallback: backs[f.DefaultBackend], sink: e.writer.Sink(f.Log), format: f.LogFormat,
-		maxConn: int64(f.MaxConn), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts),
+		maxConn: int64(f.MaxConn), rate: int64(f.SessionRate), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts),
 		socket: socketOptions{f.ClientKeepAlive, f.NoLinger}}
 	if !conf.http && conf.format == proxy.LogHTTP {
 		conf.format = proxy.LogTCP
@@ -389,6 +376,7 @@ func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[ui
 			ps.Errorf(b.Pos, "", "%s: cannot listen on %s: %v", proxyText(bc.fe.name), p, err)
 			return
 		}
+		bc.group = g
 		g.bind.Store(bc)
 		e.groups[p] = g
 		e.each(func(l *loop) { l.listenOn(g) })
@@ -402,6 +390,7 @@ func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[ui
 			deferAccept(fd, bc.deferred)
 		}
 	}
+	bc.group = g
 	g.bind.Store(bc)
 }
 

@@ -25,6 +25,7 @@ type frontConf struct {
 	sink     *accesslog.Sink
 	format   proxy.LogFormat
 	maxConn  int64
+	rate     int64 // sessions a second
 	stats    *proxy.Stats
 	mode     proxy.ConnMode
 	forward  *forwardFor
@@ -50,6 +51,8 @@ func (o socketOptions) set(fd int32) {
 // bindConf is what is known of a listening address beyond itself.
 type bindConf struct {
 	fe          *frontend
+	group       *group
+	maxConn     int64
 	name        string // as logs tell it: its own name, or its number in the frontend
 	number      uint16 // of the address in its frontend, from 1
 	deferred    bool

@@ -39,6 +39,7 @@ func (b *buffer) compact() {
 func (l *loop) buffer(big bool) *buffer {
 	pool, size := &l.small, smallBuffer
 	if big {
+		l.bigs++
 		pool, size = &l.big, bigBuffer
 	}
 	if n := len(*pool); n > 0 {
@@ -55,10 +56,11 @@ func (l *loop) free(b **buffer) {
 		return
 	}
 	if len((*b).b) == bigBuffer {
+		l.bigs--
 		if len(l.big) < keepBig {
 			l.big = append(l.big, *b)
 		}
-	} else if len((*b).b) == smallBuffer && len(l.small) < keepSmall {
+	} else if len((*b).b) == smallBuffer && len(l.small) < l.keepSmall() {
 		l.small = append(l.small, *b)
 	}
 	*b = nil
@@ -128,6 +130,7 @@ func (l *loop) fill(c *conn, big bool) (int, ioResult) {
 		l.arm(c)
 		return 0, ioBlock
 	}
+	big = big && l.roomForBig()
 	if c.in != nil && c.in.r == c.in.w && big && len(c.in.b) != bigBuffer {
 		l.free(&c.in)
 	}

@@ -218,6 +218,9 @@ func (s *session) dial() verdict {
 		return s.established()
 	}
 	fd, e := s.open()
+	if e == unix.EMFILE && s.l.shedIdle() {
+		fd, e = s.open()
+	}
 	if e != 0 {
 		if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
 			return s.connectFailed('R', true)

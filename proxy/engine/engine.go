@@ -29,6 +29,7 @@ type Options struct {
 	Loops      int              // event loops; 0: Global.NbThread of the first configuration, else GOMAXPROCS
 	Replicator stick.Replicator // nil: sticky entries stay on this node
 	Version    string           // told on the statistics page
+	MemoryMax  int64            // bytes that connections and requests may take, all loops together; 0: no bound
 	LogTag     string           // program name in syslog lines; "": haproxy, which log filters look for
 	// Observed tells of `observe`: error-limit bad signs of a server came in a row, and on-error says what its check is to
 	// make of that. nil: nothing follows. It must not block.
@@ -44,6 +45,11 @@ type Engine struct {
 	wall       int64     // base in Unix nanoseconds
 	conns      gauge     // client connections of the process
 	maxConn    atomic.Int64
+	connRate   atomic.Int64 // connections a second
+	accepts    gate
+	poolRoom   atomic.Int64 // idle server connections of a loop
+	memory     int64        // that connections and requests may take; 0: no bound
+	told       bool         // the log knows what the descriptors allow
 	draining   atomic.Bool
 
 	rest  rest
@@ -98,7 +104,8 @@ func New(opts Options) *Engine {
 	if e.opts.LogTag == "" {
 		e.opts.LogTag = "haproxy"
 	}
-	e.maxConn.Store(descriptorLimit())
+	e.memory = opts.MemoryMax
+	e.maxConn.Store(descriptorLimit() / 2)
 	return e
 }
 

@@ -32,6 +32,7 @@ func (e *Engine) Stats() stats.Snapshot {
 				addCounters(&rows[i], per[l.id], l.now)
 			}
 			snap.Process.CumConns += l.accepted
+			snap.Process.NoMemory += l.noMemory
 		}
 		if e.state != running || !l.post(add) {
 			add()

@@ -133,6 +133,11 @@ func start(t testing.TB, mode proxy.Mode, servers []proxy.Server, change func(*p
 
 func startLoops(t testing.TB, loops int, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
 	t.Helper()
+	return startOptions(t, Options{Loops: loops}, mode, servers, change)
+}
+
+func startOptions(t testing.TB, o Options, mode proxy.Mode, servers []proxy.Server, change func(*proxy.Config)) *site {
+	t.Helper()
 	s := &site{t: t, logs: newLogSink(t), rep: &offers{}}
 	addr := ports.Free(t, "127.0.0.1")
 	s.addr = addr.String()
@@ -143,7 +148,8 @@ func startLoops(t testing.TB, loops int, mode proxy.Mode, servers []proxy.Server
 	if change != nil {
 		change(&cfg)
 	}
-	s.e = New(Options{Loops: loops, Replicator: s.rep})
+	o.Replicator = s.rep
+	s.e = New(o)
 	if ps := s.e.Apply(cfg); ps.HasErrors() {
 		t.Fatal(ps.Err())
 	}

@@ -85,12 +85,16 @@ func (s *session) gone(fc *frontConf) verdict {
 }
 
 func (s *session) newRequest() verdict {
+	room := s.l.roomForRequest()
 	s.t = s.l.newTxn()
 	s.t.fc = s.fe.conf.Load()
 	s.enter(phaseHead)
 	s.due = s.after(s.t.fc.times.request)
 	if s.requests == 0 {
 		s.due = since(s.accepted-s.waited, s.t.fc.times.request)
+	}
+	if !room {
+		return s.overloaded()
 	}
 	return proceed
 }

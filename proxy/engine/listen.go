@@ -23,6 +23,7 @@ const (
 type group struct {
 	place  place
 	bind   atomic.Pointer[bindConf]
+	conn   gauge   // connections
 	fds    []int32 // of loop i
 	inodes []uint64
 	file   fileID // of a Unix socket
@@ -216,7 +217,7 @@ func (l *loop) acceptOne(a *acceptor) bool {
 	}
 	e := l.e
 	fe := a.group.bind.Load().fe
-	if e.conns.add() > e.maxConn.Load() || fe.limited() {
+	if e.conns.add() > e.maxConn.Load() || fe.limited() || a.group.limited() || !l.mayAccept(fe) {
 		e.conns.sub()
 		l.pause(a)
 		return false
@@ -225,6 +226,9 @@ func (l *loop) acceptOne(a *acceptor) bool {
 	if errno != 0 {
 		e.conns.sub()
 		if errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOMEM || errno == unix.ENOBUFS {
+			if errno == unix.EMFILE && l.shedIdle() {
+				return true
+			}
 			l.pause(a)
 			if l.fails.allow(l.now) {
 				e.log.Error("cannot accept connections", "frontend", fe.name, "error", errno)
@@ -236,6 +240,8 @@ func (l *loop) acceptOne(a *acceptor) bool {
 		peer = netip.AddrPortFrom(netip.Addr{}, a.group.bind.Load().number) // all that is known of a client on a Unix socket
 	}
 	l.accepted++
+	e.accepts.count(l.now, e.connRate.Load())
+	fe.rate.count(l.now, fe.conf.Load().rate)
 	l.begin(a, fd, peer)
 	return true
 }
@@ -244,6 +250,21 @@ func (l *loop) acceptOne(a *acceptor) bool {
 func (fe *frontend) limited() bool {
 	limit := fe.conf.Load().maxConn
 	return limit > 0 && fe.conn.cur.Load() >= limit
+}
+
+// limited reports whether an address is at its own maxconn.
+func (g *group) limited() bool {
+	limit := g.bind.Load().maxConn
+	return limit > 0 && g.conn.cur.Load() >= limit
+}
+
+// mayAccept reports whether rates and memory let one more in; what is not let in waits in the kernel's backlog.
+func (l *loop) mayAccept(fe *frontend) bool {
+	if !l.roomForConn() {
+		l.noRoom("connection")
+		return false
+	}
+	return l.e.accepts.open(l.now, l.e.connRate.Load()) && fe.rate.open(l.now, fe.conf.Load().rate)
 }
 
 // pause stops listening to a socket for a moment; a connection that ends on this loop ends the pause.

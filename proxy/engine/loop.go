@@ -47,6 +47,10 @@ type loop struct {
 	turn      []*session // those whose turn it is
 	live      *session   // list of all sessions
 	count     int
+	active    int // requests, and TCP connections
+	bigs      int // big buffers in use
+	idles     int // server connections that wait for use
+	noMemory  uint64
 	paused    []*acceptor
 	accepted  uint64
 	pipesMade int

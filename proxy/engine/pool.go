@@ -87,7 +87,8 @@ func (s *session) own() bool {
 // poolable: there is room for one more idle connection.
 func (s *session) poolable() bool {
 	sc := s.t.sc
-	return sc.purge > 0 && (sc.poolMax < 0 || sc.rt.idles.Load() < sc.poolMax) && sc.rt.idle[s.l.id].n < idleMax
+	return sc.purge > 0 && (sc.poolMax < 0 || sc.rt.idles.Load() < sc.poolMax) && sc.rt.idle[s.l.id].n < idleMax &&
+		int64(s.l.idles) < s.l.e.poolRoom.Load()
 }
 
 func (s *session) poolServer() {
@@ -104,6 +105,7 @@ func (s *session) poolServer() {
 	}
 	list.first = c
 	list.n++
+	l.idles++
 	c.sc.rt.idles.Add(1)
 	if !list.timer.on {
 		list.timer.owner, list.loop, list.low = list, l, list.n
@@ -248,6 +250,7 @@ func (l *loop) unpool(c *conn) {
 	c.prev, c.next = nil, nil
 	list.n--
 	list.low = min(list.low, list.n)
+	l.idles--
 	c.sc.rt.idles.Add(-1)
 }
 

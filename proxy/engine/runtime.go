@@ -99,6 +99,7 @@ type frontend struct {
 	name string
 	conf atomic.Pointer[frontConf]
 	conn gauge
+	rate gate
 	gone atomic.Bool // removed: connections end with their request
 	per  []*counters
 }

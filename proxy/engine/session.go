@@ -108,6 +108,7 @@ func (l *loop) newTxn() *txn {
 	}
 	t.flags = [4]byte{'-', '-', '-', '-'}
 	l.lives++
+	l.active++
 	t.life, t.status, t.except = l.lives, -1, -1
 	t.start, t.headAt, t.chosenAt, t.queuedAt, t.connectedAt, t.answerAt = l.now, -1, -1, -1, -1, -1
 	return t
@@ -117,6 +118,7 @@ func (l *loop) freeTxn(t *txn) {
 	l.freePipe(&t.req)
 	l.freePipe(&t.res)
 	t.clear()
+	l.active--
 	if len(l.txns) < 4096 {
 		l.txns = append(l.txns, t)
 	}
@@ -159,6 +161,7 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	l.count++
 	s.fe.conn.add()
 	fc.socket.set(fd)
+	s.bind.group.conn.add()
 	ctr := s.fe.per[l.id]
 	ctr.conns++
 	ctr.sessions++
@@ -346,6 +349,7 @@ func (s *session) end() verdict {
 	s.prev, s.next = nil, nil
 	l.count--
 	s.fe.conn.sub()
+	s.bind.group.conn.sub()
 	l.e.conns.sub()
 	if len(l.sessions) < 4096 && !s.queued {
 		l.sessions = append(l.sessions, s)

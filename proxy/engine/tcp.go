@@ -5,6 +5,7 @@ package engine
 
 // tcpBegin starts the only transaction of a TCP connection.
 func (s *session) tcpBegin(fc *frontConf) {
+	room := s.l.roomForRequest()
 	s.t = s.l.newTxn()
 	t := s.t
 	t.fc, t.bc = fc, fc.fallback
@@ -14,8 +15,12 @@ func (s *session) tcpBegin(fc *frontConf) {
 			break
 		}
 	}
-	if t.bc == nil {
+	if t.bc == nil || !room {
 		s.mark('S', 'C')
+		if !room {
+			t.flags[0] = 'R'
+			s.l.noRoom("connection")
+		}
 		s.enter(phaseLinger)
 		s.log()
 		return

@@ -41,6 +41,7 @@ type Process struct {
 	CumConns    uint64        `json:"cum_conns"`
 	CumReq      uint64        `json:"cum_req"`
 	DroppedLogs uint64        `json:"dropped_logs"`
+	NoMemory    uint64        `json:"no_memory"` // connections held up and requests refused for want of memory
 	Stopping    bool          `json:"stopping"`
 }
 
