@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"errors"
 	"net"
 	"os"
 	"strconv"
@@ -131,8 +132,14 @@ func (t *target) send(b []byte, now time.Time) bool {
 		}
 		t.conn = c
 	}
-	t.conn.SetWriteDeadline(time.Now().Add(sendTimeout)) // not from now: on a busy machine that may be long ago
-	if _, err := t.conn.Write(b); err != nil {
+	var err error
+	for range 2 { // on a busy machine the time may be over before the attempt
+		t.conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+		if _, err = t.conn.Write(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	if err != nil {
 		// A refused datagram is told by the next write; the socket stays good for UDP, not for a Unix one.
 		if t.network == "unixgram" {
 			t.close()

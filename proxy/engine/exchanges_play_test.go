@@ -64,6 +64,7 @@ func TestExchanges(t *testing.T) {
 			stage := newStage(t, all)
 			stage.reeve(t)
 			stage.play(t, cut, false)
+			stage.counted(t)
 		})
 	}
 }
@@ -83,6 +84,7 @@ type stage struct {
 	servers []*actor
 	log     *logSink
 	lines   []chan string // of each exchange
+	engine  *Engine
 }
 
 // actor accepts an exchange's server connections, in order.
@@ -147,6 +149,7 @@ func (s *stage) reeve(t *testing.T) {
 		t.Fatal(ps.Err())
 	}
 	e := New(Options{Loops: 1})
+	s.engine = e
 	if ps := e.Apply(doc.Proxy); ps.HasErrors() {
 		t.Fatal(ps.Err())
 	}
@@ -242,6 +245,22 @@ func (s *stage) play(t *testing.T, cut func([]byte) [][]byte, haproxy bool) {
 	all.Wait()
 	close(done)
 	sorting.Wait()
+}
+
+// counted looks whether each request that was no good is counted as such.
+func (s *stage) counted(t *testing.T) {
+	snap := s.engine.Stats()
+	for i, x := range s.all {
+		bad := uint64(0)
+		for _, step := range x.steps {
+			if f := strings.Fields(string(step.text)); step.does == "logs" && f[1][1] == 'R' {
+				bad++
+			}
+		}
+		if row, ok := snap.Find(fmt.Sprint("x", i), "FRONTEND"); !ok || bad > 0 && row.EReq != bad {
+			t.Errorf("%s: %s: %d bad requests are counted, want %d", x.at, x.name, row.EReq, bad)
+		}
+	}
 }
 
 var exchangeLine = regexp.MustCompile(`\] x(\d+) \S+ \S+ (-?\d+) \+?\d+ - - (\S{4}) \d+/\d+/\d+/\d+/(\S+) `)
@@ -399,8 +418,13 @@ func (p *performance) logged(s step) {
 }
 
 func (p *performance) step(s step) bool {
-	if s.does == "logs" {
+	switch s.does {
+	case "logs":
 		p.logged(s)
+		return true
+	case "pauses":
+		d, _ := time.ParseDuration(string(s.text))
+		time.Sleep(d)
 		return true
 	}
 	k := p.seat(s)

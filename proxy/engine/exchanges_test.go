@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // testdata/exchanges holds raw HTTP/1 exchanges. A file has several; each begins with its name:
@@ -27,6 +28,7 @@ import (
 //	a closes          its sending side; leaves: all of it; resets: by RST (1 closes and so on: the server)
 //	a ends            sees the end of its connection, and not a byte before
 //	a stays           its connection goes on, and not a byte comes
+//	pause 200ms       the time that passes is part of the exchange
 //	refused           client a is answered 400, its connection ends, and a line is logged: PR--
 //	log STATUS FLAGS  a line of the log, with its retries if there were any
 //
@@ -45,7 +47,7 @@ type rawExchange struct {
 // step is one line of an exchange that does something.
 type step struct {
 	line int
-	does string // sends, sees, closes, leaves, resets, ends, stays, logs
+	does string // sends, sees, closes, leaves, resets, ends, stays, logs, pauses
 	who  string // a, b: clients; 1, 2, ..: connections to the server
 	text []byte
 	page int // sees: a page of our own of that status
@@ -115,6 +117,10 @@ func (x *rawExchange) add(line string, n int) bool {
 	case "log":
 		x.steps = append(x.steps, step{line: n, does: "logs", text: []byte(rest)})
 		return true
+	case "pause":
+		_, err := time.ParseDuration(rest)
+		x.steps = append(x.steps, step{line: n, does: "pauses", text: []byte(rest)})
+		return err == nil
 	case "refused":
 		x.steps = append(x.steps, step{line: n, does: "sees", who: "a", page: 400}, step{line: n, does: "ends", who: "a"},
 			step{line: n, does: "logs", text: []byte("400 PR--")})
@@ -218,7 +224,7 @@ func TestExchangesCoverTheIssue(t *testing.T) {
 		}
 	}
 	for _, feature := range strings.Fields(`keep_alive reuse pipelining chunked continue bodiless until_close upgrade connect http10 retry aborts
-		duplex limits`) {
+		duplex limits errorfiles timeouts`) {
 		if per[feature] < 5 {
 			t.Errorf("%d exchanges of %s, want 5", per[feature], feature)
 		}

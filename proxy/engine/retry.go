@@ -20,7 +20,7 @@ const (
 	onTimeout
 )
 
-// retryOn is what a backend tries again. Early data that a server rejects is sent again by the TLS handshake itself.
+// retryOn is what a backend tries again. No early data is sent to servers, so none is rejected.
 type retryOn struct {
 	causes   cause
 	statuses []int

@@ -74,20 +74,19 @@ func (s *session) stream(src, dst *conn, b *body, count func(*session, int)) flo
 	return f
 }
 
-// tunnelDeadlines: `timeout tunnel` covers both sides once it is set; a half-closed connection has its own.
+// tunnelDeadlines: `timeout tunnel` covers both sides once it is set. A side that was told of the other's end has a timeout
+// of its own for what it still sends.
 func (s *session) tunnelDeadlines(up, down flow) {
 	t := s.t
 	client, server := t.fc.times.client, t.bc.times.server
 	if t.bc.times.tunnel != 0 {
 		client, server = t.bc.times.tunnel, t.bc.times.tunnel
 	}
-	if up == flowDone || down == flowDone {
-		if f := t.fc.times.clientFin; f != 0 {
-			client = f
-		}
-		if f := t.bc.times.serverFin; f != 0 {
-			server = f
-		}
+	if f := t.fc.times.clientFin; f != 0 && down == flowDone {
+		client = f
+	}
+	if f := t.bc.times.serverFin; f != 0 && up == flowDone {
+		server = f
 	}
 	last := max(s.clientAt, s.serverAt)
 	if t.bc.times.tunnel != 0 {
