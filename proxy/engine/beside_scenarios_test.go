@@ -186,6 +186,20 @@ func failing() []scenario {
 	for i := range 5 {
 		five = append(five, exchange{send: []string{request(fmt.Sprint("GET /", i), closing)}, answers: 1})
 	}
+	// a is a server whose answers are worth a retry, b one that works.
+	poor := func(text string) func(*testing.T, *notes) []proxy.Server {
+		return func(t *testing.T, seen *notes) []proxy.Server {
+			return append(saying(text)(t, seen), answering("b")(t, seen)...)
+		}
+	}
+	again := func(redispatch int, on ...string) func(*proxy.Config) {
+		return func(c *proxy.Config) {
+			c.Backends[0].Retries, c.Backends[0].Redispatch, c.Backends[0].RetryOn = 2, redispatch, on
+			c.Backends[0].Timeouts.Server = 300 * time.Millisecond
+		}
+	}
+	counted := map[string]string{"figures of be/": "a repetition counts as one retry or one redispatch, and a request that fails in the end as one bad answer"}
+	unavailable := "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 	request700 := func(c *proxy.Config) { c.Frontends[0].Timeouts.HTTPRequest = 300 * time.Millisecond }
 	return []scenario{
 		{name: "11 queue timeout", servers: slow, parallel: true, change: func(c *proxy.Config) { c.Backends[0].Timeouts.Queue = 60 * time.Millisecond },
@@ -198,6 +212,13 @@ func failing() []scenario {
 		{name: "19 says nothing", servers: answering("a"), change: request700, conns: []exchange{{}}, lines: 1},
 		{name: "19 leaves without a word", servers: answering("a"), conns: []exchange{{leave: true}}, lines: 1},
 		{name: "19 leaves amid the head", servers: answering("a"), conns: []exchange{{send: []string{"GET / HTTP/1.1\r\nHost:"}, leave: true}}, lines: 1},
+		{name: "retry-on 503, the same server", servers: poor(unavailable), change: again(0, "503"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
+		{name: "retry-on 503, redispatched", servers: poor(unavailable), change: again(1, "503"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
+		{name: "retry-on 503, the last redispatched", servers: poor(unavailable), change: again(-1, "503"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
+		{name: "retry-on empty-response, redispatched", servers: poor(""), change: again(1, "empty-response"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
+		{name: "retry-on junk-response, the same server", servers: poor("what is this\n\n"), change: again(0, "junk-response"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
+		{name: "retry-on without conn-failure", servers: refusing(answering("a", "b"), "a"), change: again(1, "503"), conns: []exchange{get(closing)}, lines: 1},
+		{name: "retry-on none", servers: refusing(answering("a", "b"), "a"), change: again(1, "none"), conns: []exchange{get(closing)}, lines: 1},
 		{name: "20 silent", servers: speaking(func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }), change: short, conns: []exchange{get()}, lines: 1},
 		{name: "20 closes", servers: saying(""), conns: []exchange{get()}, lines: 1},
 		{name: "20 resets", servers: speaking(func(c net.Conn, r *bufio.Reader) { c.(*net.TCPConn).SetLinger(0); c.Close() }), conns: []exchange{get()}, lines: 1,

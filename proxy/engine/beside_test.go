@@ -156,6 +156,9 @@ func haproxyText(c proxy.Config, stats string) string {
 		if k.Redispatch != 0 {
 			p(" option redispatch %d", k.Redispatch)
 		}
+		if k.RetryOn != nil {
+			p(" retry-on %s", strings.Join(k.RetryOn, " "))
+		}
 		if k.Cookie != nil {
 			p(" cookie %s insert%s%s", k.Cookie.Name, map[bool]string{true: " indirect"}[k.Cookie.Indirect], map[bool]string{true: " nocache"}[k.Cookie.NoCache])
 		}

@@ -55,7 +55,7 @@ type session struct {
 	queued     bool // in the loop's again list
 	keep       bool // after a reply of our own the connection stays
 	http       bool
-	requests   int32
+	requests   int32 // begun on this connection
 	accepted   int64
 	waited     int64 // ns the kernel held the connection back (deferred accept)
 	clientAt   int64 // last activity, ns
