@@ -136,7 +136,7 @@ func (a *Agent) journal() string {
 // makeTrades makes the rooms that act on a Document.
 func (a *Agent) makeTrades() {
 	a.sticky = newSticky(a.cluster.Tables())
-	a.engine = engine.New(engine.Options{Logger: a.log.Named("proxy"), Replicator: a.sticky, Version: version.Version})
+	a.engine = engine.New(engine.Options{Logger: a.log.Named("proxy"), Replicator: a.sticky, Version: version.Version, Observed: a.doubted})
 	a.probes = probe.New(probe.Options{Logger: a.log.Named("check"), Results: a.verdict})
 	a.fence = newFence(a.cluster, a.log.Named("guard"))
 	a.speaker = speaker.New(speaker.Options{

@@ -167,6 +167,11 @@ func setHealth(e *engine.Engine, r probe.Result) {
 	})
 }
 
+// doubted hands what the data plane has observed of a server to its check; both count on-error's words alike.
+func (a *Agent) doubted(backend, server string, on proxy.OnError) {
+	a.probes.Doubt(backend+"/"+server, probe.Doubt(on))
+}
+
 func splitCheck(name string) (backend, server string, ok bool) {
 	for i := range name {
 		if name[i] == '/' {

@@ -29,6 +29,7 @@ const (
 	L7STS  Status = "L7STS"  // answered with another status
 	L7RSP  Status = "L7RSP"  // answered what is no HTTP, or closed without an answer
 	L7TOUT Status = "L7TOUT" // connected, but no answer in time
+	HANA   Status = "HANA"   // no probe: bad signs in the server's traffic
 )
 
 // OK reports whether the outcome speaks for the server.

@@ -42,6 +42,31 @@ func (h *Health) Take(ok bool) (changed bool) {
 	return h.Up() != was
 }
 
+// Doubt is what bad signs in a server's traffic do to its check (HAProxy's on-error).
+type Doubt int
+
+// The doubts: as a failed probe; the server is down; the next failed probe takes it down; probes come soon.
+const (
+	FailCheck Doubt = iota
+	MarkDown
+	SuddenDeath
+	FastInter
+)
+
+// Doubt counts a doubt about a server that is up, and reports whether the verdict changed.
+func (h *Health) Doubt(d Doubt) (changed bool) {
+	if !h.Up() || d == FastInter {
+		return false
+	}
+	switch d {
+	case MarkDown:
+		h.at = h.rise
+	case SuddenDeath:
+		h.at = min(h.at, h.rise+1)
+	}
+	return h.Take(false)
+}
+
 // Reconfigure goes on with other counts: up stays up, down stays down, and what was on its way to a change begins anew.
 func (h *Health) Reconfigure(rise, fall int) {
 	was := *h

@@ -53,6 +53,7 @@ type Runner struct {
 	want   map[string]check.Config
 	wake   chan struct{}
 	report chan report
+	doubts chan doubt
 	// Owned by Run:
 	checks map[string]*task
 	wg     sync.WaitGroup
@@ -68,7 +69,14 @@ type task struct {
 	downs   uint64
 	cancel  context.CancelFunc
 	next    chan time.Duration // how long to wait before asking again
+	sooner  chan time.Duration // wait no longer than that from now on
 	written check.Config       // as applied
+}
+
+// doubt is one that was told about a check's server.
+type doubt struct {
+	name string
+	kind Doubt
 }
 
 type report struct {
@@ -90,7 +98,7 @@ func New(opts Options) *Runner {
 		opts.Rand = rand.Float64
 	}
 	return &Runner{opts: opts, want: map[string]check.Config{}, wake: make(chan struct{}, 1),
-		report: make(chan report), checks: map[string]*task{}}
+		report: make(chan report), doubts: make(chan doubt, 64), checks: map[string]*task{}}
 }
 
 // Apply makes checks the ones that run, by name. What did not change goes on undisturbed: verdict, counts and phase. A
@@ -101,6 +109,14 @@ func (p *Runner) Apply(checks map[string]check.Config) {
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Doubt tells of bad signs in the traffic of a check's server. It does not block; of very many at once some are lost.
+func (p *Runner) Doubt(name string, kind Doubt) {
+	select {
+	case p.doubts <- doubt{name, kind}:
 	default:
 	}
 }
@@ -117,6 +133,8 @@ func (p *Runner) Run(ctx context.Context) error {
 			p.reconcile(ctx)
 		case r := <-p.report:
 			p.take(r)
+		case d := <-p.doubts:
+			p.doubt(d)
 		}
 	}
 }
@@ -164,7 +182,7 @@ func same(a, b check.Config) bool {
 }
 
 func begin(name string, c check.Config, old *task) *task {
-	r := &task{config: withDefaults(c), written: c, next: make(chan time.Duration, 1), since: time.Now()}
+	r := &task{config: withDefaults(c), written: c, next: make(chan time.Duration, 1), sooner: make(chan time.Duration, 1), since: time.Now()}
 	r.config.Name = name
 	r.health = NewHealth(r.config.Rise, r.config.Fall)
 	if old != nil {
@@ -200,16 +218,25 @@ func (p *Runner) ask(ctx context.Context, r *task) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		var due time.Time
 		select {
 		case <-ctx.Done():
 			return
 		case wait := <-r.next:
 			timer.Reset(wait)
+			due = time.Now().Add(wait)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return
+			case wait := <-r.sooner:
+				if time.Until(due) > wait {
+					timer.Reset(wait)
+				}
+			case <-timer.C:
+				waiting = false
+			}
 		}
 		out := ask(ctx, p.opts.Dial, r.config)
 		if ctx.Err() != nil {
@@ -234,18 +261,42 @@ func (p *Runner) take(rep report) {
 		r.failed++
 	}
 	changed := r.health.Take(ok)
+	r.next <- p.jitter(r.health.interval(r.config), r.config.Jitter)
+	p.tell(r, rep.out, ok, changed)
+}
+
+// doubt counts what the traffic of a server speaks against it, and has it asked soon.
+func (p *Runner) doubt(d doubt) {
+	r := p.checks[d.name]
+	if r == nil || !r.health.Up() {
+		return
+	}
+	if d.kind != FastInter {
+		r.failed++
+	}
+	changed := r.health.Doubt(d.kind)
+	select {
+	case r.sooner <- r.config.FastInter:
+	default:
+	}
+	if d.kind != FastInter {
+		p.tell(r, Outcome{Status: HANA, Info: "bad signs in the traffic"}, false, changed)
+	}
+}
+
+// tell logs and reports where a check stands.
+func (p *Runner) tell(r *task, out Outcome, ok, changed bool) {
 	if changed {
 		r.since = time.Now()
 		if !r.health.Up() {
 			r.downs++
 		}
-		p.log(r, rep.out)
+		p.log(r, out)
 	}
 	res := Result{Name: r.config.Name, Up: r.health.Up(), Changed: changed, First: !r.asked, State: r.health.String(),
 		Since: r.since, Failed: r.failed, Downs: r.downs,
-		Rise: r.config.Rise, Fall: r.config.Fall, Streak: r.health.streak(), OK: ok, Outcome: rep.out}
+		Rise: r.config.Rise, Fall: r.config.Fall, Streak: r.health.streak(), OK: ok, Outcome: out}
 	r.asked = true
-	r.next <- p.jitter(r.health.interval(r.config), r.config.Jitter)
 	p.opts.Results(res)
 }
 

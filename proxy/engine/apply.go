@@ -253,7 +253,8 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		s := &conf.src.Servers[i]
 		rt := known[s.Name]
 		if rt == nil {
-			rt = &server{name: s.Name, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), changed: time.Now()}
+			e.serials++
+			rt = &server{name: s.Name, serial: e.serials, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), changed: time.Now()}
 			rt.up.Store(true)
 			known[s.Name] = rt
 		}

@@ -194,7 +194,7 @@ func (s *session) chosen(sc *serverConf) verdict {
 		t.bc.rt.per[s.l.id].wretr++
 		sc.rt.per[s.l.id].wretr++
 	}
-	t.sc, t.slot, t.except, s.last = sc, true, -1, sc.rt
+	t.sc, t.slot, t.except, s.last = sc, true, -1, sc.rt.serial
 	if t.queuedAt < 0 {
 		t.queuedAt = s.l.now
 	}

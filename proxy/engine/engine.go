@@ -72,6 +72,7 @@ type Engine struct {
 	fronts  map[string]*frontend
 	backs   map[string]*backend
 	servers map[*backend]map[string]*server
+	serials uint32 // servers there have been
 	groups  map[place]*group
 	state   runState
 	cancel  context.CancelFunc

@@ -212,7 +212,7 @@ func (s *session) byPin() {
 // byLast prefers the server of the client's last request (option prefer-last-server), unless it has no slot free.
 func (s *session) byLast() {
 	for _, sc := range s.t.bc.servers {
-		if sc.rt == s.last && sc.usable() && !sc.rt.full() {
+		if sc.rt.serial == s.last && sc.usable() && !sc.rt.full() {
 			s.t.sc = sc
 			return
 		}

@@ -126,6 +126,7 @@ type backend struct {
 
 type server struct {
 	name    string
+	serial  uint32 // unique in the engine, never 0
 	backend *backend
 	conn    gauge         // requests (HTTP) or connections (TCP) that hold a slot
 	limit   atomic.Int64  // maxconn, 0: none

@@ -48,13 +48,13 @@ type session struct {
 	bind       *bindConf
 	client     conn
 	server     *conn
-	pinned     *conn   // an idle server connection that is this client's alone
-	last       *server // that served the client's last request
-	t          *txn    // nil while idle
+	pinned     *conn // an idle server connection that is this client's alone
+	t          *txn  // nil while idle
 	phase      phase
 	queued     bool // in the loop's again list
 	keep       bool // after a reply of our own the connection stays
 	http       bool
+	last       uint32 // serial of the server that the client's last request went to
 	requests   int32 // begun on this connection
 	accepted   int64
 	waited     int64 // ns the kernel held the connection back (deferred accept)
@@ -149,7 +149,7 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s.bind = a.group.bind.Load()
 	fc := s.bind.fe.conf.Load()
 	s.l, s.fe, s.peer, s.dest, s.http, s.requests = l, fc.rt, peer, netip.AddrPort{}, fc.http, 0
-	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, nil
+	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, 0
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
 	s.client = conn{client: true, readable: true, writable: true, s: s}
 	l.adopt(&s.client, fd)
