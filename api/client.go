@@ -153,6 +153,27 @@ func (c *Client) Table(ctx context.Context, name string) ([]TableEntry, error) {
 	return get[[]TableEntry](ctx, c, "/v1/tables/"+url.PathEscape(name))
 }
 
+// Certificates lists what the node's binds serve.
+func (c *Client) Certificates(ctx context.Context) ([]Certificate, error) {
+	return get[[]Certificate](ctx, c, "/v1/certificates")
+}
+
+// SetCertificate lets PEM (certificate, chain and key) stand in place of a file, by its path or the last part of it.
+func (c *Client) SetCertificate(ctx context.Context, name, pem string) (CertificateChange, error) {
+	return put[CertificateChange](ctx, c, "/v1/certificates/"+url.PathEscape(name), CertificateRequest{PEM: pem})
+}
+
+// RemoveCertificate lets the file count again.
+func (c *Client) RemoveCertificate(ctx context.Context, name string) (CertificateChange, error) {
+	return call[CertificateChange](ctx, c, http.MethodDelete, "/v1/certificates/"+url.PathEscape(name), nil)
+}
+
+// SetTicketKeys sets the keys of session tickets.
+func (c *Client) SetTicketKeys(ctx context.Context, keys []string) error {
+	_, err := put[struct{}](ctx, c, "/v1/tls/ticket-keys", TicketKeysRequest{Keys: keys})
+	return err
+}
+
 // RaftPeers is Raft's configuration.
 func (c *Client) RaftPeers(ctx context.Context) ([]RaftPeer, error) {
 	return get[[]RaftPeer](ctx, c, "/v1/operator/raft/configuration")

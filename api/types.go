@@ -227,6 +227,34 @@ type TableEntry struct {
 	ExpiresMS int64  `json:"expires_ms"`
 }
 
+// Certificate is one row of GET /v1/certificates: what binds serve on this node. Keys are never told.
+type Certificate struct {
+	File      string    `json:"file"`
+	Names     []string  `json:"names"`
+	Key       string    `json:"key"` // "RSA", "ECDSA" or "Ed25519"
+	Serial    string    `json:"serial"`
+	Issuer    string    `json:"issuer"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	OCSP      bool      `json:"ocsp"` // an OCSP answer is stapled
+}
+
+// CertificateRequest is the body of PUT /v1/certificates/NAME.
+type CertificateRequest struct {
+	PEM string `json:"pem"` // certificate, chain and key
+}
+
+// CertificateChange answers it: the file in whose place the certificate stands, or that counts again.
+type CertificateChange struct {
+	File string `json:"file"`
+}
+
+// TicketKeysRequest is the body of PUT /v1/tls/ticket-keys: keys of 32 bytes in base64. The first one seals session
+// tickets, all open them.
+type TicketKeysRequest struct {
+	Keys []string `json:"keys"`
+}
+
 // RaftPeer is one row of GET /v1/operator/raft/configuration.
 type RaftPeer struct {
 	Node        string `json:"node"`

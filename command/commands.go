@@ -16,7 +16,7 @@ func leaves() []*leaf {
 	return []*leaf{
 		agentLeaf(), demoLeaf(),
 		validateLeaf(), planLeaf(), applyLeaf(), configShowLeaf(), configHistoryLeaf(), reloadLeaf(),
-		vipListLeaf(), vipWhyLeaf(), vipReleaseLeaf(), tableListLeaf(), tableShowLeaf(),
+		vipListLeaf(), vipWhyLeaf(), vipReleaseLeaf(), tableListLeaf(), tableShowLeaf(), certificateListLeaf(), certificateSetLeaf(),
 		membersLeaf(), joinLeaf(), leaveLeaf(), infoLeaf(), monitorLeaf(), raftListPeersLeaf(),
 		keygenLeaf(), versionLeaf(), keepalivedLeaf(), haproxyLeaf(),
 	}
@@ -27,6 +27,7 @@ var groups = map[string]string{
 	"config":        "Show the configuration in force and its versions",
 	"vip":           "Show and move the virtual addresses",
 	"table":         "Show the sticky tables",
+	"certificate":   "Show and change the certificates that are served",
 	"operator":      "Look into the cluster's machinery",
 	"operator raft": "Look into Raft",
 }

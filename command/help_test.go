@@ -14,7 +14,7 @@ import (
 // wanted are the subcommands that users and scripts rely on.
 var wanted = []string{
 	"agent", "join", "leave", "members", "monitor", "info", "version", "validate", "reload", "keygen", "plan", "apply",
-	"config show", "config history", "vip list", "vip why", "vip release", "table list", "table show",
+	"config show", "config history", "vip list", "vip why", "vip release", "table list", "table show", "certificate list", "certificate set",
 	"operator raft list-peers", "demo", "keepalived", "haproxy",
 }
 

@@ -79,6 +79,22 @@ func (f *fake) Table(name string) ([]api.TableEntry, error) {
 	f.note("table %s", name)
 	return []api.TableEntry{{Key: "192.0.2.1", Server: "web1"}}, f.err
 }
+func (f *fake) Certificates() []api.Certificate {
+	return []api.Certificate{{File: "/etc/a.pem", Names: []string{"a.example"}, Key: "ECDSA"}}
+}
+func (f *fake) SetCertificate(name string, pem []byte) (api.CertificateChange, error) {
+	f.note("certificate %s %s", name, pem)
+	return api.CertificateChange{File: "/" + name}, f.err
+}
+func (f *fake) RemoveCertificate(name string) (api.CertificateChange, error) {
+	f.note("no certificate %s", name)
+	return api.CertificateChange{File: "/" + name}, f.err
+}
+func (f *fake) SetTicketKeys(r api.TicketKeysRequest) error {
+	f.note("%d keys", len(r.Keys))
+	return nil
+}
+
 func (f *fake) RaftPeers(context.Context) ([]api.RaftPeer, error) {
 	return []api.RaftPeer{{Node: "lb1", Voter: true}}, f.err
 }
@@ -173,12 +189,20 @@ func TestEveryCall(t *testing.T) {
 	is(t, err, tables[0].Entries, 2)
 	entries, err := c.Table(ctx, "app")
 	is(t, err, entries[0].Server, "web1")
+	certificates, err := c.Certificates(ctx)
+	is(t, err, certificates[0].Key, "ECDSA")
+	set, err := c.SetCertificate(ctx, "/etc/a.pem", "pem")
+	is(t, err, set.File, "//etc/a.pem")
+	removed, err := c.RemoveCertificate(ctx, "a.pem")
+	is(t, err, removed.File, "/a.pem")
+	is(t, c.SetTicketKeys(ctx, []string{"x", "y"}), "", "")
 	peers, err := c.RaftPeers(ctx)
 	is(t, err, peers[0].Voter, true)
 	stats, err := c.Stats(ctx)
 	var counters map[string]int
 	is(t, errors.Join(err, json.Unmarshal(stats, &counters)), counters["connections"], 12)
-	want := `self, join [10.0.0.2 10.0.0.3], leave, why VI/1 a, release "", release "VI_1", table app`
+	want := `self, join [10.0.0.2 10.0.0.3], leave, why VI/1 a, release "", release "VI_1", table app, ` +
+		`certificate /etc/a.pem pem, no certificate a.pem, 2 keys`
 	is(t, nil, strings.Join(f.asked, ", "), want)
 }
 

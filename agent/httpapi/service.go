@@ -29,6 +29,10 @@ type Service interface {
 	Release(ctx context.Context, instance string) error
 	Tables() []api.Table
 	Table(name string) ([]api.TableEntry, error)
+	Certificates() []api.Certificate
+	SetCertificate(name string, pem []byte) (api.CertificateChange, error)
+	RemoveCertificate(name string) (api.CertificateChange, error)
+	SetTicketKeys(r api.TicketKeysRequest) error
 	RaftPeers(ctx context.Context) ([]api.RaftPeer, error)
 	// Stats is anything JSON can print.
 	Stats() any

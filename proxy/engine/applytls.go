@@ -29,8 +29,8 @@ func (e *Engine) compileBind(rt *frontend, b *proxy.Bind, n int, global *proxy.G
 		old = g.bind.Load().tls
 	}
 	if old != nil && old.Same(b.TLS, global) {
-		_, more := old.Refresh(time.Now())
-		*ps = append(*ps, more...)
+		old.Refresh(time.Now())
+		*ps = append(*ps, old.Problems()...)
 		bc.tls = old
 		return bc
 	}

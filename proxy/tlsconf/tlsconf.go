@@ -28,7 +28,7 @@ type Bind struct {
 
 	mu     sync.Mutex // of Refresh
 	files  *reading
-	failed bool // the files are as they were when they could not be used
+	failed source.Problems // what is wrong with the files as they are, since they could not be used; nil: nothing
 }
 
 // dirs are what relative names begin with.
@@ -97,17 +97,25 @@ func (b *Bind) seal() {
 func (b *Bind) Refresh(now time.Time) (bool, source.Problems) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.now.Load(); !b.files.changed() && (s.until.IsZero() || now.Before(s.until) || b.failed) {
+	if s := b.now.Load(); !b.files.changed() && (s.until.IsZero() || now.Before(s.until) || b.failed != nil) {
 		return false, nil
 	}
 	files := b.store.reading(b.dirs)
 	set, ps := b.load(files)
 	b.files = files
-	if b.failed = ps.HasErrors(); b.failed {
+	if b.failed = nil; ps.HasErrors() {
+		b.failed = ps
 		return false, ps
 	}
 	b.use(set)
 	return true, ps
+}
+
+// Problems are those with the files as they are now, if what is served is older.
+func (b *Bind) Problems() source.Problems {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed
 }
 
 // load reads all certificates of the line.
