@@ -115,8 +115,8 @@ func (d *decoder) proxy(n tree.Node) {
 
 // tcpFallback: a frontend that does not read HTTP can't log it.
 func (d *decoder) tcpFallback(f *proxy.Frontend) {
-	if f.Mode == proxy.TCP && f.LogFormat == proxy.LogHTTP {
-		d.warnf(f.Pos, "", "frontend '%s' is in tcp mode: 'option httplog' falls back to 'option tcplog'", f.Name)
+	if f.Mode != proxy.HTTP && f.LogFormat == proxy.LogHTTP {
+		d.warnf(f.Pos, "", "frontend '%s' is in %s mode: 'option httplog' falls back to 'option tcplog'", f.Name, f.Mode)
 		f.LogFormat = proxy.LogTCP
 	}
 }
@@ -140,7 +140,7 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
 		}
-	case "http-reuse", "option abortonclose", "option http-pretend-keepalive":
+	case "proxy_responses", "http-reuse", "option abortonclose", "option http-pretend-keepalive":
 		d.scalar(k, p.back)
 	case "retry-on":
 		d.retryOn(p.back, k)

@@ -195,6 +195,7 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 		return &proxy.Cookie{Name: str(t, "cookie"), Indirect: rapid.Bool().Draw(t, "indirect"), NoCache: rapid.Bool().Draw(t, "nocache")}
 	})
 	b.Source = genSource(t, false)
+	b.ProxyResponses = maybe(t, "responses", func() *int { return new(num(t, "responses", 0, 10)) })
 	b.StickTable = maybe(t, "table", func() *proxy.StickTable {
 		return &proxy.StickTable{Type: "ip", Size: num(t, "size", 1, 1<<31-1), Expire: millis(t, "expire")}
 	})

@@ -90,11 +90,14 @@ func (v *validator) frontend(f *proxy.Frontend) {
 	}
 	if f.Mode != proxy.HTTP {
 		for _, a := range f.ACLs {
-			v.ps.Warnf(a.Pos, "write mode http", "frontend '%s' is in tcp mode and has no paths: acl '%s' never matches", f.Name, a.Name)
+			v.ps.Warnf(a.Pos, "write mode http", "frontend '%s' is in %s mode and has no paths: acl '%s' never matches", f.Name, f.Mode, a.Name)
 		}
 	}
 	for _, b := range f.Binds {
 		v.bindTLS(b.TLS)
+	}
+	if f.Mode == proxy.UDP {
+		v.udpFrontend(f)
 	}
 	v.common("frontend", f.Name, &f.Common, f.Pos)
 }
@@ -107,6 +110,8 @@ func (v *validator) target(f *proxy.Frontend, name string, at source.Pos) {
 		v.ps.Errorf(at, meant(name, v.backendNames()), "there is no backend '%s'", name)
 	case f.Mode == proxy.HTTP && b.Mode == proxy.TCP:
 		v.ps.Errorf(at, "write mode http in both", "frontend '%s' is in http mode and backend '%s' in tcp mode", f.Name, name)
+	case f.Mode != b.Mode && (f.Mode == proxy.UDP || b.Mode == proxy.UDP):
+		v.ps.Errorf(at, "write mode udp in both", "frontend '%s' is in %s mode and backend '%s' in %s mode", f.Name, f.Mode, name, b.Mode)
 	case f.Mode == proxy.TCP && b.Mode == proxy.HTTP:
 		v.ps.Errorf(at, "write mode http in both", "frontend '%s' is in tcp mode and backend '%s' in http mode, which is not supported yet",
 			f.Name, name)
@@ -136,10 +141,10 @@ func (v *validator) common(kind, name string, c *proxy.Common, at source.Pos) {
 		return
 	}
 	if c.Stats != nil {
-		v.ps.Warnf(c.Stats.Pos, "write mode http", "%s '%s' is in tcp mode: its statistics page is not served", kind, name)
+		v.ps.Warnf(c.Stats.Pos, "write mode http", "%s '%s' is in %s mode: its statistics page is not served", kind, name, c.Mode)
 	}
 	if c.ForwardFor != nil {
-		v.ps.Warnf(at, "write mode http", "%s '%s' is in tcp mode: 'option forwardfor' has no effect", kind, name)
+		v.ps.Warnf(at, "write mode http", "%s '%s' is in %s mode: 'option forwardfor' has no effect", kind, name, c.Mode)
 	}
 }
 
@@ -167,7 +172,7 @@ func (v *validator) backend(b *proxy.Backend) {
 	}
 	switch {
 	case b.Cookie != nil && b.Mode != proxy.HTTP:
-		v.ps.Warnf(b.Cookie.Pos, "write mode http", "backend '%s' is in tcp mode: its cookie has no effect", b.Name)
+		v.ps.Warnf(b.Cookie.Pos, "write mode http", "backend '%s' is in %s mode: its cookie has no effect", b.Name, b.Mode)
 	case b.Cookie != nil && cookies == 0 && len(b.Servers) > 0:
 		v.ps.Warnf(b.Cookie.Pos, "write cookie VALUE on the servers' lines", "no server of backend '%s' has a value for the cookie '%s'", b.Name, b.Cookie.Name)
 	}
@@ -175,6 +180,7 @@ func (v *validator) backend(b *proxy.Backend) {
 		v.stick(b, r)
 	}
 	v.balance(b)
+	v.udpBackend(b)
 	v.common("backend", b.Name, &b.Common, b.Pos)
 }
 
@@ -231,6 +237,9 @@ func (v *validator) bindsOf(doc Document) {
 	for _, f := range doc.Proxy.Frontends {
 		for _, b := range f.Binds {
 			place := b.Place() + " " + b.Interface
+			if f.Mode == proxy.UDP {
+				place += " udp"
+			}
 			if first, ok := seen[place]; ok {
 				v.ps.Errorf(b.Pos, "", "%s is listened on already at %s", b.Place(), first)
 				continue

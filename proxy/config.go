@@ -50,10 +50,11 @@ type LogTarget struct {
 // Mode is what a proxy understands of the bytes it carries. The zero Mode is invalid; the readers fill in the default.
 type Mode int
 
-// The modes: bytes as they come, or requests and responses.
+// The modes: bytes as they come, requests and responses, or datagrams.
 const (
 	TCP Mode = iota + 1
 	HTTP
+	UDP
 )
 
 // String implements fmt.Stringer.
@@ -63,6 +64,8 @@ func (m Mode) String() string {
 		return "tcp"
 	case HTTP:
 		return "http"
+	case UDP:
+		return "udp"
 	}
 	return "unknown"
 }
@@ -315,8 +318,10 @@ type Backend struct {
 	StickTable  *StickTable
 	Stick       []StickRule
 	Source      *SourceAddress // nil: the kernel's choice
-	HTTPReuse   Reuse
-	RetryOn     []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
+	// ProxyResponses is how many answers a datagram of UDP has, after which its session is over. nil: silence ends it.
+	ProxyResponses *int
+	HTTPReuse      Reuse
+	RetryOn        []string // what else is tried again but a failed connect: words of `retry-on`; nil: conn-failure
 	// AbortOnClose: a client that closes while its request waits has given up. PretendKeepAlive: a server that is to
 	// close is not told so.
 	AbortOnClose, PretendKeepAlive bool

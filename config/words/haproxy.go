@@ -41,7 +41,7 @@ var haproxyGlobal = []Word{
 
 var haproxyProxy = []Word{
 	{Name: "bind", In: []string{"frontend", "listen", "override-frontend"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[-PORT][,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one and, unless the system has it otherwise, every IPv4 one. An address the machine does not own yet may be bound. `/PATH` and `abns@NAME` are Unix sockets."},
-	{Name: "mode", In: anyProxy, Type: Enum, Enum: []string{"", "tcp", "http"}, Later: []string{"health", "log", "spop"}, Default: "tcp", Field: "Mode", Doc: "What the proxy understands of the bytes it carries."},
+	{Name: "mode", In: anyProxy, Type: Enum, Enum: []string{"", "tcp", "http", "udp"}, Later: []string{"health", "log", "spop"}, Default: "tcp", Field: "Mode", Doc: "What the proxy understands of the bytes it carries."},
 	{Name: "maxconn", In: front, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent connections of the frontend; 0: as many as the process."},
 	{Name: "rate-limit sessions", In: front, Type: Int, Max: 1<<22 - 1, Field: "SessionRate", Doc: "Sessions of the frontend that begin a second; more wait in the kernel's backlog. 0: no bound."},
 	{Name: "acl", In: []string{"frontend", "listen"}, Type: Line, Doc: "`acl NAME path_beg [-i] VALUE...`: a named test. Lines of one name are alternatives."},
@@ -56,6 +56,7 @@ var haproxyProxy = []Word{
 	{Name: "server", In: []string{"backend", "listen"}, Type: Line, Args: []string{"name", "address"}, Labels: 1, Sub: "server", Doc: "`server NAME HOST[:PORT] ...`: one target. Without a port it is the one that the client addressed, with `:+N` or `:-N` one at that distance from it. `/PATH` and `abns@NAME` are Unix sockets."},
 	{Name: "source", In: back, Type: Line, Args: []string{"address"}, Sub: "source", Doc: "`source ADDRESS[:PORT[-PORT]] [usesrc client|clientip|ADDRESS[:PORT]] [interface NAME]`: where connections to the servers come from."},
 	{Name: "retries", In: back, Type: Int, Max: 1<<31 - 1, Default: "3", Field: "Retries", Doc: "How often a failed connect, and what else `retry-on` names, is tried again."},
+	{Name: "proxy_responses", In: back, Type: Int, Max: 1<<31 - 1, Field: "ProxyResponses", Doc: "Of `mode udp`: how many answers a datagram has, as in nginx. After the last one the session is over and its port free; 0 is for senders that want none, as those of syslog. Without it silence ends a session, after the shorter of `timeout client` and `timeout server`, or `timeout tunnel`."},
 	{Name: "log", In: anyProxy, Type: Line, Doc: "`log global`, or a target of the proxy's own. `no log` forgets what `defaults` said."},
 	{Name: "stick-table", In: []string{"backend", "listen"}, Type: Line, Sub: "stick-table", Doc: "`stick-table type ip size N [expire T]`: the table of the backend, replicated over the cluster."},
 	{Name: "stick on", In: []string{"backend", "listen"}, Type: Line, Args: []string{"fetch"}, Sub: "stick", Doc: "`stick on src [table NAME]`: who came from this address goes where it went before."},

@@ -33,7 +33,7 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	for _, f := range c.Frontends {
 		for i := range f.Binds {
 			b := &f.Binds[i]
-			p := placeOf(b)
+			p := placeOf(f.Mode, b)
 			if h, ok := stranger(held, own, p); ok {
 				ps.Errorf(b.Pos, "", "%s: %s is held by %s", proxyText(f.Name), p, h.describe())
 			} else if err := tryBind(b, p, groups[p]); err != nil {
@@ -120,7 +120,7 @@ func checkBinds(c proxy.Config, ps *source.Problems) map[source.Pos]bool {
 	twice := map[source.Pos]bool{}
 	for _, f := range c.Frontends {
 		for _, b := range f.Binds {
-			p := placeOf(&b)
+			p := placeOf(f.Mode, &b)
 			i := slices.IndexFunc(all, func(t taken) bool { return t.same(p) })
 			if i >= 0 {
 				ps.Errorf(b.Pos, "", "%s: %s is bound by %s already, at %s", proxyText(f.Name), p, proxyText(all[i].by), all[i].pos)
@@ -199,7 +199,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, retries: b.Retries,
 			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
 			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
-			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}}
+			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}, responses: expected(b)}
 		conf.compileBalance(b)
 		rt.ordered.Store(conf.algorithm == proxy.LeastConn || conf.algorithm == proxy.LeastTime)
 		rt.fullConn.Store(int64(cmp.Or(b.FullConn, defaultFullConn(&c, b.Name, e.maxConn.Load()))))
@@ -266,7 +266,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 			shutdownSessions: s.OnMarkedDown != "", shutdownBackups: s.OnMarkedUp != "",
 			sendProxy: s.SendProxy, follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
 		if addr.known() {
-			sc.addr, sc.ap = addr.sockaddr(), addr.addr
+			sc.addr, sc.ap = addr.sockaddr(conf.src.Mode), addr.addr
 		}
 		if rt.tls = e.serverTLS(rt.tls, s.TLS, global, ps); s.TLS != nil && rt.tls == nil {
 			sc.resolved = false
@@ -308,7 +308,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 		conf := e.compileFront(f, backs)
 		conf.buffer, conf.pages = f.BufferRequest, compilePages(f.ErrorFiles, ps)
 		rt := e.fronts[f.Name]
-		if rt == nil || rt.conf.Load().http != conf.http {
+		if rt == nil || rt.conf.Load().src.Mode != f.Mode {
 			if rt != nil {
 				e.retireFront(rt)
 			}
@@ -320,13 +320,13 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 		keep[f.Name] = true
 		for n := range f.Binds {
 			b := &f.Binds[n]
-			p := placeOf(b)
+			p := placeOf(f.Mode, b)
 			if twice[b.Pos] && wanted[p] {
 				continue
 			}
-			if bc := e.compileBind(rt, b, n, &c.Global, ps); bc != nil {
+			if bc := e.compileBind(rt, p, b, n, &c.Global, ps); bc != nil {
 				wanted[p] = true
-				e.openBind(bc, b, held, own, ps)
+				e.openBind(bc, p, b, held, own, ps)
 			}
 		}
 	}
@@ -364,8 +364,7 @@ func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *fr
 }
 
 // openBind takes over a socket group on the same address or opens one.
-func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[uint64]bool, ps *source.Problems) {
-	p := placeOf(b)
+func (e *Engine) openBind(bc *bindConf, p place, b *proxy.Bind, held []holder, own map[uint64]bool, ps *source.Problems) {
 	g := e.groups[p]
 	if g == nil {
 		if h, ok := stranger(held, own, p); ok {
@@ -373,7 +372,7 @@ func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[ui
 			return
 		}
 		var err error
-		if g, err = listen(b, len(e.loops)); err != nil {
+		if g, err = listen(p, b, len(e.loops)); err != nil {
 			ps.Errorf(b.Pos, "", "%s: cannot listen on %s: %v", proxyText(bc.fe.name), p, err)
 			return
 		}
@@ -386,7 +385,7 @@ func (e *Engine) openBind(bc *bindConf, b *proxy.Bind, held []holder, own map[ui
 			ps.Errorf(b.Pos, "", "%s: %s: %v", proxyText(bc.fe.name), p, err)
 		}
 	}
-	if p.unix == "" {
+	if p.unix == "" && !p.dgram {
 		for _, fd := range g.fds {
 			deferAccept(fd, bc.deferred)
 		}

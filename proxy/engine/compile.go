@@ -99,6 +99,7 @@ type backConf struct {
 	mode       proxy.ConnMode
 	stats      *proxy.Stats
 	stick      []*backend // whose tables `stick on src` looks into
+	responses  int        // to a datagram of UDP; negative: any number
 	reuse      proxy.Reuse
 	retry      retryOn
 	abort      bool // option abortonclose

@@ -233,7 +233,7 @@ func (s *session) dial() verdict {
 	s.server = c
 	t.bc.socket.set(fd)
 	s.due = s.after(t.bc.times.connect)
-	c.writable = s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
+	c.writable = s.udp != nil || s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
 	return proceed
 }
 
@@ -306,6 +306,9 @@ func (s *session) established() verdict {
 		s.remember()
 	}
 	s.serverAt, s.clientAt = s.l.now, s.l.now
+	if s.udp != nil {
+		return s.enterTalk()
+	}
 	if !s.http {
 		return s.enterTunnel()
 	}

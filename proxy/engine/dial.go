@@ -91,7 +91,7 @@ func (s *session) openFrom(to *sockaddr, from *sourceConf) (fd int32, e unix.Err
 
 // sysDialFrom is sysDial from a local address, which may be another machine's (transparent), out of a device ("": any).
 func sysDialFrom(to *sockaddr, from netip.AddrPort, transparent bool, device string) (int32, unix.Errno) {
-	fd, e := sysSocket(to.family)
+	fd, e := sysSocket(to)
 	if e != 0 {
 		return -1, e
 	}

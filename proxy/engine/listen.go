@@ -36,11 +36,12 @@ type acceptor struct {
 	paused bool
 	timer  timer
 	loop   *loop
+	talks  map[talkKey]*session // of UDP
 }
 
 // listen opens a group's sockets; with an error none stays open.
-func listen(b *proxy.Bind, n int) (*group, error) {
-	g := &group{place: placeOf(b)}
+func listen(p place, b *proxy.Bind, n int) (*group, error) {
+	g := &group{place: p}
 	if b.Unix != "" {
 		if err := listenUnix(g, b, n); err != nil {
 			g.close()
@@ -76,6 +77,9 @@ func listenOne(p place, b *proxy.Bind) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	if p.dgram {
+		return fd, nil
+	}
 	if err := listenWith(fd, b); err != nil {
 		unix.Close(fd)
 		return -1, err
@@ -105,7 +109,11 @@ func bound(p place) (fd int, err error) {
 	} else if ip := addr.Addr().Unmap(); ip.Is4() {
 		sa = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
 	}
-	fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	kind := unix.SOCK_STREAM
+	if p.dgram {
+		kind = unix.SOCK_DGRAM
+	}
+	fd, err = unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
@@ -140,18 +148,23 @@ func listenOptions(p place) []sockOption {
 	os := []sockOption{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1, "SO_REUSEADDR"},
 		{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT"},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, "TCP_NODELAY"},
 	}
-	level, free, transparent := unix.IPPROTO_IP, unix.IP_FREEBIND, unix.IP_TRANSPARENT
+	if !p.dgram {
+		os = append(os, sockOption{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, "TCP_NODELAY"})
+	}
+	level, free, transparent, told := unix.IPPROTO_IP, unix.IP_FREEBIND, unix.IP_TRANSPARENT, unix.IP_PKTINFO
 	if p.six() {
 		only := 1
 		if p.dual {
 			only = 0
 		}
 		os = append(os, sockOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only, "IPV6_V6ONLY"})
-		level, free, transparent = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT
+		level, free, transparent, told = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT, unix.IPV6_RECVPKTINFO
 	}
 	os = append(os, sockOption{level, free, 1, "IP_FREEBIND"})
+	if p.dgram && p.addr.Addr().IsUnspecified() { // answers come from the address that was asked
+		os = append(os, sockOption{level, told, 1, "IP_PKTINFO"})
+	}
 	if p.transparent {
 		os = append(os, sockOption{level, transparent, 1, "IP_TRANSPARENT"})
 	}
@@ -193,7 +206,10 @@ func (l *loop) watch(a *acceptor) {
 
 // unlisten takes in who has been let in by the kernel already, then closes the socket.
 func (l *loop) unlisten(a *acceptor) {
-	if !l.stopped {
+	for _, s := range a.talks { // they have no socket but this one
+		s.abort()
+	}
+	if !l.stopped && !a.group.place.dgram {
 		for l.acceptOne(a) {
 		}
 	}
@@ -202,7 +218,12 @@ func (l *loop) unlisten(a *acceptor) {
 	sysClose(a.fd)
 }
 
-func (l *loop) accept(a *acceptor) {
+// incoming takes in what waits at a listening socket.
+func (l *loop) incoming(a *acceptor) {
+	if a.group.place.dgram {
+		l.receive(a)
+		return
+	}
 	for range acceptBurst {
 		if !l.acceptOne(a) {
 			return

@@ -39,8 +39,10 @@ type loop struct {
 	sessions  []*session // free ones
 	spares    []*conn    // free server connections
 	txns      []*txn
-	pipes     []*pipe  // free ones
-	records   [][]byte // free ones, for what is read over TLS
+	pipes     []*pipe    // free ones
+	records   [][]byte   // free ones, for what is read over TLS
+	talks     []*udpTalk // free ones
+	bag       *mailbag
 	lives     uint64
 	gens      int32      // tells an event of a closed descriptor from one of its successor
 	again     []*session // have more to do at once
@@ -173,7 +175,7 @@ func (l *loop) dispatch(ev *unix.EpollEvent) {
 	l.e.rest.stir()
 	if int(ev.Fd) < len(l.accepts) {
 		if a := l.accepts[ev.Fd]; a != nil {
-			l.accept(a)
+			l.incoming(a)
 			return
 		}
 	}

@@ -21,10 +21,11 @@ type place struct {
 	device      string
 	dual        bool // [::] takes IPv4 as well
 	transparent bool
+	dgram       bool // of UDP
 }
 
-func placeOf(b *proxy.Bind) place {
-	p := place{addr: b.Addr, unix: b.Unix, device: b.Interface, transparent: b.Transparent}
+func placeOf(mode proxy.Mode, b *proxy.Bind) place {
+	p := place{dgram: mode == proxy.UDP, addr: b.Addr, unix: b.Unix, device: b.Interface, transparent: b.Transparent}
 	p.dual = b.Unix == "" && p.six() && b.Addr.Addr().IsUnspecified() && !b.V6Only && (b.V4V6 || dualByDefault())
 	return p
 }
@@ -36,15 +37,15 @@ func (p place) String() string { return proxy.Bind{Addr: p.addr, Unix: p.unix}.P
 
 // same reports whether two binds of a configuration would share out one address's connections.
 func (p place) same(o place) bool {
-	return p.addr == o.addr && p.unix == o.unix && p.device == o.device
+	return p.addr == o.addr && p.unix == o.unix && p.device == o.device && p.dgram == o.dgram
 }
 
 // overlaps reports whether what listens on an address already keeps others from p.
-func (p place) overlaps(held netip.AddrPort) bool {
-	if p.unix != "" || p.addr.Port() != held.Port() {
+func (p place) overlaps(h holder) bool {
+	if p.unix != "" || p.dgram != h.dgram || p.addr.Port() != h.addr.Port() {
 		return false
 	}
-	x, y := p.addr.Addr().Unmap(), held.Addr().Unmap()
+	x, y := p.addr.Addr().Unmap(), h.addr.Addr().Unmap()
 	return x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified()) || p.dual && y.Is4()
 }
 
@@ -111,9 +112,11 @@ func resolve(address string) (endpoint, error) {
 }
 
 // sockaddr is the endpoint's address in the kernel's form. A port that follows the client is still to be set.
-func (t endpoint) sockaddr() sockaddr {
+func (t endpoint) sockaddr(mode proxy.Mode) sockaddr {
 	if t.unix != "" {
 		return newUnixSockaddr(t.unix)
 	}
-	return newSockaddr(t.addr)
+	s := newSockaddr(t.addr)
+	s.dgram = mode == proxy.UDP
+	return s
 }

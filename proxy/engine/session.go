@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ const (
 	phaseConnect
 	phaseExchange // request out, answer back
 	phaseTunnel
+	phaseTalk   // datagrams both ways
 	phasePage   // the statistics page is being made
 	phaseReply  // an answer of our own goes out
 	phaseLinger // the client reads the rest before we close
@@ -64,6 +66,7 @@ type session struct {
 	due, clientDue, serverDue int64
 	timer                     timer
 	peer                      netip.AddrPort
+	udp                       *udpTalk       // nil: a connection
 	dest                      netip.AddrPort // whom the client addressed, where a PROXY header says so
 }
 
@@ -138,35 +141,11 @@ func (t *txn) clear() {
 
 // begin makes a session of an accepted descriptor.
 func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
-	var s *session
-	if n := len(l.sessions); n > 0 {
-		s = l.sessions[n-1]
-		l.sessions = l.sessions[:n-1]
-	} else {
-		s = &session{}
-		s.timer.owner = s
-	}
-	s.bind = a.group.bind.Load()
-	fc := s.bind.fe.conf.Load()
-	s.l, s.fe, s.peer, s.dest, s.http, s.requests = l, fc.rt, peer, netip.AddrPort{}, fc.http, 0
-	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, 0
-	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
+	s := l.newSession(a.group.bind.Load(), peer)
 	s.client = conn{client: true, readable: true, writable: true, s: s}
 	l.adopt(&s.client, fd)
-	s.next, s.prev = l.live, nil
-	if l.live != nil {
-		l.live.prev = s
-	}
-	l.live = s
-	l.count++
-	s.fe.conn.add()
+	fc := s.fe.conf.Load()
 	fc.socket.set(fd)
-	s.bind.group.conn.add()
-	ctr := s.fe.per[l.id]
-	ctr.conns++
-	ctr.sessions++
-	ctr.rate.add(l.now)
-	ctr.last = l.now
 	if s.bind.acceptProxy {
 		s.enter(phaseProxyHeader)
 		s.due = s.after(fc.times.client)
@@ -176,11 +155,41 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s.run()
 }
 
+// newSession makes a session that has no connection yet.
+func (l *loop) newSession(bind *bindConf, peer netip.AddrPort) *session {
+	var s *session
+	if n := len(l.sessions); n > 0 {
+		s = l.sessions[n-1]
+		l.sessions = l.sessions[:n-1]
+	} else {
+		s = &session{}
+		s.timer.owner = s
+	}
+	fc := bind.fe.conf.Load()
+	s.l, s.fe, s.bind, s.peer, s.dest, s.http, s.requests = l, fc.rt, bind, peer, netip.AddrPort{}, fc.http, 0
+	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, 0
+	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
+	s.next, s.prev = l.live, nil
+	if l.live != nil {
+		l.live.prev = s
+	}
+	l.live = s
+	l.count++
+	s.fe.conn.add()
+	s.bind.group.conn.add()
+	ctr := s.fe.per[l.id]
+	ctr.conns++
+	ctr.sessions++
+	ctr.rate.add(l.now)
+	ctr.last = l.now
+	return s
+}
+
 // protocol is the phase after those that every connection begins with.
 func (s *session) protocol() verdict {
 	l, fc := s.l, s.fe.conf.Load()
 	if fc.format == proxy.LogBasic && fc.sink != nil {
-		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, modeName(fc.http))
+		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, strings.ToUpper(fc.src.Mode.String()))
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
 	}
 	if s.http {
@@ -197,13 +206,6 @@ func (s *session) local() netip.AddrPort {
 		return s.dest
 	}
 	return sysLocal(s.client.fd)
-}
-
-func modeName(http bool) string {
-	if http {
-		return "HTTP"
-	}
-	return "TCP"
 }
 
 // run takes the session as far as it gets.
@@ -239,6 +241,8 @@ func (s *session) step() verdict {
 		return s.exchange()
 	case phaseTunnel:
 		return s.tunnel()
+	case phaseTalk:
+		return s.talk()
 	case phaseReply:
 		return s.reply()
 	case phaseLinger:
@@ -317,6 +321,8 @@ func (s *session) timeout() {
 		s.exchangeTimeout()
 	case phaseTunnel:
 		s.tunnelTimeout()
+	case phaseTalk:
+		s.talkTimeout()
 	default:
 		s.end()
 	}
@@ -335,6 +341,9 @@ func (s *session) end() verdict {
 	}
 	s.dropServer()
 	s.unpin()
+	if s.udp != nil {
+		l.endTalk(s)
+	}
 	l.close(&s.client)
 	l.wheel.remove(&s.timer)
 	s.phase = phaseDead

@@ -104,6 +104,7 @@ type sockaddr struct {
 	raw    [unix.SizeofSockaddrUnix]byte
 	size   uint32
 	family int
+	dgram  bool // of UDP
 }
 
 func newSockaddr(a netip.AddrPort) sockaddr {
@@ -135,17 +136,17 @@ func newUnixSockaddr(path string) sockaddr {
 // setPort changes the port of an IP address.
 func (s *sockaddr) setPort(p uint16) { s.raw[2], s.raw[3] = byte(p>>8), byte(p) }
 
-// sysSocket makes a stream socket, of TCP without delays unless it is one of Unix.
-func sysSocket(family int) (int32, unix.Errno) {
-	protocol := uintptr(unix.IPPROTO_TCP)
-	if family == unix.AF_UNIX {
-		protocol = 0
+// sysSocket makes a socket that fits an address. One of TCP sends without delays.
+func sysSocket(s *sockaddr) (int32, unix.Errno) {
+	kind := uintptr(unix.SOCK_STREAM)
+	if s.dgram {
+		kind = unix.SOCK_DGRAM
 	}
-	fd, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	fd, _, e := unix.RawSyscall(unix.SYS_SOCKET, uintptr(s.family), kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
 		return -1, e
 	}
-	if protocol != 0 {
+	if s.family != unix.AF_UNIX && !s.dgram {
 		sysSetInt(int32(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	return int32(fd), 0
@@ -167,7 +168,7 @@ func sysBind(fd int32, s *sockaddr) unix.Errno {
 
 // sysDial makes a socket and begins to connect it.
 func sysDial(s *sockaddr) (int32, unix.Errno) {
-	fd, e := sysSocket(s.family)
+	fd, e := sysSocket(s)
 	if e != 0 {
 		return -1, e
 	}

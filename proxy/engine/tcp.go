@@ -23,6 +23,9 @@ func (s *session) tcpBegin(fc *frontConf) {
 		}
 		s.enter(phaseLinger)
 		s.log()
+		if s.udp != nil { // nothing to close
+			s.end()
+		}
 		return
 	}
 	ctr := t.bc.rt.per[s.l.id]
