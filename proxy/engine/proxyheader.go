@@ -40,7 +40,8 @@ func (s *session) proxyHeader() verdict {
 		return s.end()
 	}
 	if !h.Local {
-		s.peer, s.dest = h.Source, h.Dest
+		dest := h.Dest
+		s.peer, s.dest = h.Source, &dest
 	}
 	return s.welcome()
 }

@@ -66,8 +66,8 @@ type session struct {
 	due, clientDue, serverDue int64
 	timer                     timer
 	peer                      netip.AddrPort
-	udp                       *udpTalk       // nil: a connection
-	dest                      netip.AddrPort // whom the client addressed, where a PROXY header says so
+	udp                       *udpTalk        // nil: a connection
+	dest                      *netip.AddrPort // whom the client addressed, where a PROXY header says so
 }
 
 // txn is one request and its answer, or a whole TCP connection. Idle connections have none.
@@ -166,7 +166,7 @@ func (l *loop) newSession(bind *bindConf, peer netip.AddrPort) *session {
 		s.timer.owner = s
 	}
 	fc := bind.fe.conf.Load()
-	s.l, s.fe, s.bind, s.peer, s.dest, s.http, s.requests = l, fc.rt, bind, peer, netip.AddrPort{}, fc.http, 0
+	s.l, s.fe, s.bind, s.peer, s.dest, s.http, s.requests = l, fc.rt, bind, peer, nil, fc.http, 0
 	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, 0
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
 	s.next, s.prev = l.live, nil
@@ -202,8 +202,11 @@ func (s *session) protocol() verdict {
 
 // local is whom the client addressed.
 func (s *session) local() netip.AddrPort {
-	if s.dest.IsValid() {
-		return s.dest
+	switch {
+	case s.udp != nil:
+		return netip.AddrPortFrom(s.udp.key.local, s.udp.a.group.place.addr.Port())
+	case s.dest != nil:
+		return *s.dest
 	}
 	return sysLocal(s.client.fd)
 }

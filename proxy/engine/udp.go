@@ -88,7 +88,6 @@ func (l *loop) beginTalk(a *acceptor, key talkKey) *session {
 	}
 	l.accepted++
 	s := l.newSession(bind, key.peer)
-	s.dest = netip.AddrPortFrom(key.local, a.group.place.addr.Port())
 	s.client = conn{client: true, fd: -1, s: s}
 	if n := len(l.talks); n > 0 {
 		s.udp = l.talks[n-1]
