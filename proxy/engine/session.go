@@ -57,7 +57,7 @@ type session struct {
 	keep       bool // after a reply of our own the connection stays
 	http       bool
 	last       uint32 // serial of the server that the client's last request went to
-	requests   int32 // begun on this connection
+	requests   int32  // begun on this connection
 	accepted   int64
 	waited     int64 // ns the kernel held the connection back (deferred accept)
 	clientAt   int64 // last activity, ns
