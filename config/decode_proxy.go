@@ -140,6 +140,8 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
 		}
+	case "option disable-h2-upgrade":
+		d.scalar(k, p.front)
 	case "proxy_responses", "http-reuse", "option abortonclose", "option http-pretend-keepalive":
 		d.scalar(k, p.back)
 	case "retry-on":

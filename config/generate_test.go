@@ -74,10 +74,12 @@ var genDocument = rapid.Custom(func(t *rapid.T) Document {
 
 func genGlobal(t *rapid.T) proxy.Global {
 	return proxy.Global{
-		MaxConn:      num(t, "maxconn", 0, 1<<31-1),
-		MaxConnRate:  num(t, "conn rate", 0, 1<<22-1),
-		MaxSessRate:  num(t, "session rate", 0, 1<<22-1),
-		NbThread:     num(t, "nbthread", 0, 256),
+		MaxConn:     num(t, "maxconn", 0, 1<<31-1),
+		MaxConnRate: num(t, "conn rate", 0, 1<<22-1),
+		MaxSessRate: num(t, "session rate", 0, 1<<22-1),
+		NbThread:    num(t, "nbthread", 0, 256),
+		H2: proxy.H2{HeaderTableSize: num(t, "h2 table", 0, 65535), InitialWindowSize: num(t, "h2 window", 0, 1<<31-1),
+			MaxConcurrentStreams: num(t, "h2 streams", 0, 1<<31-1), MaxFrameSize: num(t, "h2 frame", 0, 1<<24-1)},
 		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
 		SpreadChecks: num(t, "spread", 0, 50),
 		HardStop:     millis(t, "hard stop"),
@@ -155,8 +157,10 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 			Interface: maybe(t, "interface", func() string { return genIface.Draw(t, "interface") }), Backlog: num(t, "backlog", 0, 1000),
 			Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(1000+100*i+j)),
 			Name: maybe(t, "name", func() string { return str(t, "bind name") }), MaxConn: num(t, "bind maxconn", 0, 1000), AcceptProxy: rapid.Bool().Draw(t, "accept proxy"),
-			TLS: maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) })}
+			TLS:   maybe(t, "ssl", func() *proxy.BindTLS { return genBindTLS(t) }),
+			Proto: rapid.SampledFrom([]proxy.Proto{0, proxy.H1, proxy.H2Proto}).Draw(t, "proto")}
 	})
+	f.NoH2Upgrade = rapid.Bool().Draw(t, "no h2")
 	f.MaxConn, f.SessionRate = num(t, "maxconn", 0, 1000), num(t, "sessions", 0, 1000)
 	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
 		return proxy.ACL{Name: fmt.Sprintf("a%d", j), Criterion: "path_beg", Fold: rapid.Bool().Draw(t, "fold"),

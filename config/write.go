@@ -61,8 +61,11 @@ func (w writer) set(name string, v cty.Value) {
 	if first, second, ok := strings.Cut(name, " "); ok && (first == "timeout" || first == "stats") {
 		w, name = w.group(first), second
 	}
-	w.body.SetAttributeValue(strings.NewReplacer("-", "_", " ", "_").Replace(name), v)
+	w.body.SetAttributeValue(attribute.Replace(name), v)
 }
+
+// attribute is a word's name as HCL's attributes may be called.
+var attribute = strings.NewReplacer("-", "_", " ", "_", ".", "_")
 
 func (w writer) text(name, s string) { w.set(name, cty.StringVal(s)) }
 
@@ -78,7 +81,7 @@ func (w writer) forced(name string, lines []string) {
 	if first, second, ok := strings.Cut(name, " "); ok && first == "stats" {
 		w, name = w.group(first), second
 	}
-	name = strings.NewReplacer("-", "_", " ", "_").Replace(name)
+	name = attribute.Replace(name)
 	length := 0
 	vals := make([]cty.Value, len(lines))
 	for i, l := range lines {

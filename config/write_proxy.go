@@ -37,6 +37,9 @@ func bindLines(binds []proxy.Bind) []string {
 			ws = append(ws, "maxconn", itoa(x.MaxConn))
 		}
 		ws = append(ws, bindTLSWords(x.TLS)...)
+		if x.Proto != 0 {
+			ws = append(ws, "proto", [...]string{proxy.H1: "h1", proxy.H2Proto: "h2"}[x.Proto])
+		}
 		out = append(out, haproxycfg.Join(ws...))
 	}
 	return out

@@ -28,6 +28,7 @@ type Global struct {
 	HardStop     time.Duration // hard-stop-after; 0: none
 	CABase       string        // in front of relative names of CA and CRL files
 	CrtBase      string        // in front of relative names of certificates and crt-lists
+	H2           H2
 	// What only the haproxy personality or a future issue acts on. Kept so that no spelling loses it.
 	Daemon              bool
 	User, Group         string
@@ -35,6 +36,23 @@ type Global struct {
 	Chroot, StatsSocket string
 	Pos                 source.Pos
 }
+
+// H2 are the tune.h2.* settings; zero is the default.
+type H2 struct {
+	HeaderTableSize      int // bytes of a connection's dynamic table, 4096
+	InitialWindowSize    int // bytes a stream may send ahead, 65535
+	MaxConcurrentStreams int // of a connection, 100
+	MaxFrameSize         int // bytes, 16384
+}
+
+// Proto is a protocol that a connection speaks from its first byte. The zero Proto is the mode's own, HTTP/1 for HTTP.
+type Proto int
+
+// The values of `proto`.
+const (
+	H1 Proto = iota + 1
+	H2Proto
+)
 
 // LogTarget is one `log` line: address is host:port (UDP), a Unix datagram socket's path, "stdout" or "stderr".
 type LogTarget struct {
@@ -143,6 +161,7 @@ type Frontend struct {
 	ACLs           []ACL
 	UseBackend     []UseBackend
 	DefaultBackend string // "": 503 when no rule matches
+	NoH2Upgrade    bool   // option disable-h2-upgrade: a clear connection's preface begins no HTTP/2
 	Pos            source.Pos
 }
 
@@ -154,6 +173,7 @@ type Bind struct {
 	Name string
 	TLS  *BindTLS // nil: clear
 
+	Proto       Proto
 	AcceptProxy bool   // each connection begins with a header of the PROXY protocol
 	V4V6        bool   // [::] takes IPv4 as well
 	V6Only      bool   // it does not; wins over V4V6
@@ -373,7 +393,8 @@ type Server struct {
 	MaxQueue  int           // who may wait for this server alone; 0: no bound
 	SlowStart time.Duration // how long weight and MaxConn grow after it came up
 	Backup    bool
-	Disabled  bool       // in maintenance
+	Disabled  bool // in maintenance
+	Proto     Proto
 	Check     string     // name of a check.Config; "": never checked, always up
 	TLS       *ServerTLS // nil: clear
 	Track     string     // BACKEND/SERVER whose health is this one's; "": its own

@@ -50,8 +50,7 @@ var haproxyLaterWords = []struct {
 		ssl-default-server-options ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
 		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level ssl-server-verify
 		ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
-		tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.h2.header-table-size
-		tune.h2.initial-window-size tune.h2.max-concurrent-streams tune.h2.max-frame-size tune.http.cookielen
+		tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.http.cookielen
 		tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
 		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
 		tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
@@ -73,7 +72,7 @@ var haproxyLaterWords = []struct {
 // haproxyLaterPairs are the keywords of two words, by the first.
 var haproxyLaterPairs = []struct{ first, words string }{
 	{"option", `accept-invalid-http-request accept-invalid-http-response accept-unsafe-violations-in-http-request
-		accept-unsafe-violations-in-http-response assume-rfc6587-ntf checkcache contstats disable-h2-upgrade
+		accept-unsafe-violations-in-http-response assume-rfc6587-ntf checkcache contstats
 		dontlog-normal external-check forceclose forwarded h1-case-adjust-bogus-client h1-case-adjust-bogus-server
 		http-drop-request-trailers http-drop-response-trailers http-ignore-probes
 		http-proxy http-restrict-req-hdr-names http-tunnel http-use-htx http-use-proxy-header
@@ -93,7 +92,7 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13
 		generate-certificates guid-prefix:1 id:1 level:1 maxconn:1 mss:1 namespace:1 nbconn:1
 		nice:1 no-alpn no-ca-names no-sslv3 no-strict-sni no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 npn:1
-		prefer-client-ciphers process:1 proto:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
+		prefer-client-ciphers process:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
 		sigalgs:1 ssl ssl-max-ver:1 ssl-min-ver:1 strict-sni tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1 tls-ticket-keys:1
 		tls-tickets verify:1`},
 	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1

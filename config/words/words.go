@@ -105,7 +105,7 @@ func canon(name string) string {
 	return canonical.Replace(name)
 }
 
-var canonical = strings.NewReplacer("-", "_", " ", "_")
+var canonical = strings.NewReplacer("-", "_", " ", "_", ".", "_")
 
 type key struct{ scope, name string }
 
@@ -168,7 +168,7 @@ func In(scope string) []*Word {
 	return out
 }
 
-// Find looks a word up as dialect d spells it; in HCL dashes, underscores and blanks are the same.
+// Find looks a word up as dialect d spells it; in HCL dashes, underscores, dots and blanks are the same.
 func Find(d Dialect, scope, name string) *Word {
 	if d == HCL {
 		return known().loose[key{scope, canon(name)}]

@@ -254,7 +254,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		rt := known[s.Name]
 		if rt == nil {
 			e.serials++
-			rt = &server{name: s.Name, serial: e.serials, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), changed: time.Now()}
+			rt = &server{name: s.Name, serial: e.serials, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), muxes: make([]*mux, len(e.loops)), changed: time.Now()}
 			rt.up.Store(true)
 			known[s.Name] = rt
 		}
@@ -264,6 +264,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 			cookie: s.Cookie, checked: s.Check != "" || s.Track != "", watch: compileWatch(s),
 			slow: int64((s.SlowStart + time.Second - 1) / time.Second), onError: s.OnError, track: s.Track,
 			shutdownSessions: s.OnMarkedDown != "", shutdownBackups: s.OnMarkedUp != "",
+			proto: s.Proto, h2: h2Settings(e.cfg.Global.H2),
 			sendProxy: s.SendProxy, follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
 		if addr.known() {
 			sc.addr, sc.ap = addr.sockaddr(conf.src.Mode), addr.addr
@@ -353,6 +354,7 @@ func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *fr
 		conf.format = proxy.LogTCP
 	}
 	conf.deferred = conf.http && (conf.times.request == 0 || conf.times.request >= deferSeconds*int64(time.Second))
+	conf.h2 = h2Settings(e.cfg.Global.H2)
 	tests := compileACLs(f.ACLs)
 	for _, u := range f.UseBackend {
 		unknown := slices.ContainsFunc(terms(u.Cond), func(t proxy.Term) bool { return tests[t.ACL] == nil })

@@ -11,6 +11,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/http2"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
@@ -34,6 +35,7 @@ type frontConf struct {
 	buffer   bool // option http-buffer-request
 	pages    errorSet
 	socket   socketOptions
+	h2       http2.Settings
 }
 
 // socketOptions are those of connections, beyond what all have.
@@ -57,6 +59,7 @@ type bindConf struct {
 	number      uint16 // of the address in its frontend, from 1
 	deferred    bool
 	acceptProxy bool
+	proto       proxy.Proto
 	tls         *tlsconf.Bind // nil: clear
 }
 
@@ -135,6 +138,8 @@ type serverConf struct {
 	poolMax                           int64 // idle connections kept, negative: any number
 	purge                             int64 // ns
 	maxReuse                          int
+	proto                             proxy.Proto
+	h2                                http2.Settings
 }
 
 // compilePool fills in what is kept of idle connections.

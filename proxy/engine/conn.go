@@ -80,10 +80,13 @@ type conn struct {
 	errno      unix.Errno
 	shut       bool // we have shut our side
 	client     bool
+	h1         bool // a preface begins no HTTP/2
 	in, out    *buffer
 	tls        *secure // nil: clear
 	s          *session
-	*pooled    // nil for a client's
+	mux        *mux    // of a socket that carries HTTP/2
+	stream     *stream // instead of a socket: one of a mux's
+	*pooled            // nil for a client's
 }
 
 // event takes note of what epoll says.
@@ -122,6 +125,9 @@ const (
 func (l *loop) fill(c *conn, big bool) (int, ioResult) {
 	if c.eof {
 		return 0, ioEOF
+	}
+	if c.stream != nil {
+		return c.stream.fill()
 	}
 	if c.broken {
 		return 0, ioError
@@ -186,7 +192,10 @@ func (l *loop) write(c *conn, p []byte) (int, ioResult) {
 		l.arm(c)
 		return 0, ioBlock
 	}
-	if c.tls != nil {
+	switch {
+	case c.stream != nil:
+		return c.stream.write(p)
+	case c.tls != nil:
 		return l.encrypt(c, p)
 	}
 	n, e := sysSend(c.fd, p, 0)
@@ -218,8 +227,27 @@ func (l *loop) flush(c *conn) ioResult {
 	return ioSome
 }
 
+// connectError is why a connection does not stand, 0 if it does.
+func (c *conn) connectError() unix.Errno {
+	if c.stream != nil {
+		return c.errno
+	}
+	return sysSockError(c.fd)
+}
+
 // close closes the socket and gives its buffers back.
 func (l *loop) close(c *conn) {
+	if c.mux != nil {
+		c.mux.detach()
+		c.mux = nil
+	}
+	if c.stream != nil {
+		c.stream.close()
+		c.stream = nil
+		l.free(&c.in)
+		l.free(&c.out)
+		return
+	}
 	if c.fd < 0 {
 		return
 	}

@@ -213,6 +213,9 @@ func (s *session) chosen(sc *serverConf) verdict {
 func (s *session) dial() verdict {
 	t := s.t
 	s.enter(phaseConnect)
+	if t.sc.proto == proxy.H2Proto && s.http {
+		return s.dialH2()
+	}
 	if s.http && !t.fresh && (s.takePinned() || s.reuse()) {
 		t.sc.rt.per[s.l.id].reuse++
 		return s.established()
@@ -222,10 +225,7 @@ func (s *session) dial() verdict {
 		fd, e = s.open()
 	}
 	if e != 0 {
-		if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
-			return s.connectFailed('R', true)
-		}
-		return s.connectFailed('S', true)
+		return s.dialFailed(e)
 	}
 	c := s.l.newConn()
 	c.s, c.sc = s, t.sc
@@ -235,6 +235,13 @@ func (s *session) dial() verdict {
 	s.due = s.after(t.bc.times.connect)
 	c.writable = s.udp != nil || s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
 	return proceed
+}
+
+func (s *session) dialFailed(e unix.Errno) verdict {
+	if e == unix.EMFILE || e == unix.ENFILE || e == unix.EAGAIN || e == unix.EADDRNOTAVAIL {
+		return s.connectFailed('R', true)
+	}
+	return s.connectFailed('S', true)
 }
 
 // connect waits until the connection stands. Sending the head is the test for HTTP, the socket's error for TCP.
@@ -256,7 +263,7 @@ func (s *session) connect() verdict {
 		}
 	}
 	if c.hup || !s.http {
-		if e := sysSockError(c.fd); e != 0 {
+		if e := c.connectError(); e != 0 {
 			return s.notConnected(e)
 		}
 	}

@@ -259,7 +259,7 @@ func (l *loop) drain() {
 func (l *loop) endIdle(fe *frontend) {
 	for s := l.live; s != nil; {
 		next := s.next
-		if (s.phase == phaseIdle || s.phase == phaseProxyHeader) && (fe == nil || s.fe == fe) {
+		if (s.phase == phaseIdle || s.phase == phaseProxyHeader || s.phase == phaseH2) && (fe == nil || s.fe == fe) {
 			s.client.readable = true // the event that tells of a request may not have been read yet
 			s.run()
 		}

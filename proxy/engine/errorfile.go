@@ -29,6 +29,7 @@ func init() {
 		{400, "Bad request", "The request could not be understood."},
 		{401, "Unauthorized", "A user name and a password are needed."},
 		{408, "Request Time-out", "The request did not arrive in time."},
+		{431, "Request Header Fields Too Large", "The request's head is too long."},
 		{500, "Internal Server Error", "Something went wrong here."},
 		{502, "Bad Gateway", "The server's answer was invalid or incomplete."},
 		{503, "Service Unavailable", "No server is available to handle this request."},

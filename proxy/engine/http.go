@@ -103,7 +103,11 @@ func (s *session) newRequest() verdict {
 func (s *session) head() verdict {
 	t, in := s.t, s.client.in
 	f := http1.Incomplete
-	if in != nil && in.r < in.w {
+	h2, maybe := s.speaksH2()
+	if h2 {
+		return s.beginH2()
+	}
+	if in != nil && in.r < in.w && !maybe {
 		f = http1.ParseRequest(in.data(), &t.head)
 	}
 	switch {
@@ -166,7 +170,11 @@ func (s *session) headDone() verdict {
 	t.headAt = s.l.now
 	s.requests++
 	t.minor, t.method = h.Minor, h.Method
-	t.line = append(t.line, h.Line.Of(in)[:min(h.Line.Len(), cap(t.line))]...)
+	if s.client.stream != nil {
+		t.line = appendLine2(t.line, h.Line.Of(in))
+	} else {
+		t.line = append(t.line, h.Line.Of(in)[:min(h.Line.Len(), cap(t.line))]...)
+	}
 	switch {
 	case h.Chunked:
 		t.req = newBody(byChunks, 0)
@@ -179,7 +187,7 @@ func (s *session) headDone() verdict {
 		t.headAt = -1
 		return s.refuse()
 	}
-	t.closing = !h.Persistent() || s.leaving()
+	t.closing = !h.Persistent() || s.leaving() || s.client.stream != nil
 	t.upgrade = h.Upgrade && h.Minor == 1
 	ctr := s.fe.per[s.l.id]
 	ctr.requests++

@@ -12,6 +12,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/http2"
 )
 
 // maxEvents is how many events one look at epoll takes; budget is how many pieces one connection may move before the
@@ -56,12 +57,19 @@ type loop struct {
 	paused    []*acceptor
 	accepted  uint64
 	pipesMade int
+	muxes     []*mux // have something to send or to see to
+	muxTurn   []*mux
+	streams   []*stream // free ones
 
 	answer http1.Head // scratch of a response's head
-	stamp  accesslog.Stamp
-	line   []byte
-	ring   *accesslog.Ring
-	fails  rateLimit
+	sent   http1.Head // scratch of a head that goes out as HTTP/2
+	fields http2.List // scratch of one that came as such
+
+	h2streams http2.Pool
+	stamp     accesslog.Stamp
+	line      []byte
+	ring      *accesslog.Ring
+	fails     rateLimit
 
 	mu    sync.Mutex
 	mail  []func()
@@ -136,6 +144,7 @@ func (l *loop) run(ctx context.Context) {
 		}
 		l.wheel.advance(l.now / int64(time.Millisecond))
 		l.runAgain()
+		l.settleMuxes()
 	}
 	l.shutdown()
 }
@@ -148,8 +157,9 @@ func (l *loop) clock() {
 // wait looks without waiting as long as there was something the last time: that costs less than handing the thread's
 // right to run back and forth. Then it sleeps until an event or the next timer.
 func (l *loop) wait(evs []unix.EpollEvent, busy bool) int {
-	if busy || len(l.again) > 0 {
-		if n := sysEpollNow(l.ep, evs); n > 0 || len(l.again) > 0 {
+	pending := len(l.again)+len(l.muxes) > 0
+	if busy || pending {
+		if n := sysEpollNow(l.ep, evs); n > 0 || pending {
 			return n
 		}
 	}

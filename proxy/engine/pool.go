@@ -74,7 +74,7 @@ func (s *session) dropServer() {
 // reusable: nothing is left over on the connection and nothing casts doubt on where the next answer would begin.
 func (s *session) reusable() bool {
 	c, t := s.server, s.t
-	return t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
+	return c.stream == nil && t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
 		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.up.Load() && (t.sc.maxReuse < 0 || c.requests <= t.sc.maxReuse)
 }
 
@@ -256,12 +256,20 @@ func (l *loop) unpool(c *conn) {
 
 // idleEvent is a server that speaks or closes unasked: the connection is worth nothing any more.
 func (l *loop) idleEvent(c *conn) {
+	if c.mux != nil {
+		c.mux.event()
+		return
+	}
 	if c.hup || c.readable && (c.tls == nil || !l.quiet(c)) {
 		l.dropIdle(c)
 	}
 }
 
 func (l *loop) dropIdle(c *conn) {
+	if c.mux != nil {
+		c.mux.discard()
+		return
+	}
 	if c.pooled == nil || c.sc == nil {
 		l.close(c)
 		return
@@ -288,5 +296,9 @@ func (list *idleList) expired() {
 func (l *loop) purge(rt *server) {
 	for c := rt.idle[l.id].first; c != nil; c = rt.idle[l.id].first {
 		l.dropIdle(c)
+	}
+	for m := rt.muxes[l.id]; m != nil; m = m.next {
+		m.departs = muxDeparted
+		m.touch()
 	}
 }

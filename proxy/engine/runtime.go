@@ -142,6 +142,7 @@ type server struct {
 	waiting gauge // in its own queue
 	per     []*counters
 	idle    []idleList // per loop
+	muxes   []*mux     // per loop: its HTTP/2 connections
 	idles   atomic.Int64
 
 	// Guarded by Engine.mu:

@@ -225,6 +225,10 @@ func (l *loop) drainSecure(c *conn) ioResult {
 // shutWrite ends our side of a connection; over TLS the peer is told that nothing was cut off.
 func (l *loop) shutWrite(c *conn) {
 	c.shut = true
+	if c.stream != nil {
+		c.stream.finish()
+		return
+	}
 	if w := c.tls; w != nil && w.hs == nil && w.err == nil {
 		w.tls.CloseWrite()
 		if w.out != nil {

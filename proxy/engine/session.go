@@ -20,6 +20,7 @@ const (
 	phaseProxyHeader       // the header of the PROXY protocol is coming in
 	phaseTLS               // the handshake
 	phaseIdle              // waits for the first byte of a request
+	phaseH2                // keeps an HTTP/2 connection, whose streams are sessions of their own
 	phaseHead              // a request head is coming in
 	phaseBody              // its body is waited for
 	phaseChoose
@@ -142,9 +143,9 @@ func (t *txn) clear() {
 // begin makes a session of an accepted descriptor.
 func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s := l.newSession(a.group.bind.Load(), peer)
-	s.client = conn{client: true, readable: true, writable: true, s: s}
-	l.adopt(&s.client, fd)
 	fc := s.fe.conf.Load()
+	s.client = conn{client: true, readable: true, writable: true, s: s, h1: fc.src.NoH2Upgrade || s.bind.proto == proxy.H1}
+	l.adopt(&s.client, fd)
 	fc.socket.set(fd)
 	if s.bind.acceptProxy {
 		s.enter(phaseProxyHeader)
@@ -157,6 +158,19 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 
 // newSession makes a session that has no connection yet.
 func (l *loop) newSession(bind *bindConf, peer netip.AddrPort) *session {
+	s := l.newLife(bind, peer)
+	s.fe.conn.add()
+	s.bind.group.conn.add()
+	ctr := s.fe.per[l.id]
+	ctr.conns++
+	ctr.sessions++
+	ctr.rate.add(l.now)
+	ctr.last = l.now
+	return s
+}
+
+// newLife makes a session that counts for nothing yet.
+func (l *loop) newLife(bind *bindConf, peer netip.AddrPort) *session {
 	var s *session
 	if n := len(l.sessions); n > 0 {
 		s = l.sessions[n-1]
@@ -175,13 +189,6 @@ func (l *loop) newSession(bind *bindConf, peer netip.AddrPort) *session {
 	}
 	l.live = s
 	l.count++
-	s.fe.conn.add()
-	s.bind.group.conn.add()
-	ctr := s.fe.per[l.id]
-	ctr.conns++
-	ctr.sessions++
-	ctr.rate.add(l.now)
-	ctr.last = l.now
 	return s
 }
 
@@ -192,7 +199,10 @@ func (s *session) protocol() verdict {
 		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, strings.ToUpper(fc.src.Mode.String()))
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
 	}
-	if s.http {
+	switch {
+	case s.http && (s.bind.proto == proxy.H2Proto || s.client.alpn() == "h2"):
+		return s.beginH2()
+	case s.http:
 		return s.enter(phaseIdle)
 	}
 	s.enter(phaseIdle)
@@ -213,6 +223,9 @@ func (s *session) local() netip.AddrPort {
 
 // run takes the session as far as it gets.
 func (s *session) run() {
+	if st := s.client.stream; st != nil && st.gone {
+		s.clientReset()
+	}
 	for s.step() == proceed {
 	}
 	if s.phase != phaseDead {
@@ -228,6 +241,8 @@ func (s *session) step() verdict {
 		return s.secureClient()
 	case phaseIdle:
 		return s.idle()
+	case phaseH2:
+		return s.h2()
 	case phaseHead:
 		return s.head()
 	case phaseBody:
@@ -314,6 +329,8 @@ func (s *session) timeout() {
 		s.insecure(errSilent)
 	case phaseIdle, phaseHead, phaseBody:
 		s.headTimeout()
+	case phaseH2:
+		s.h2Timeout()
 	case phaseQueue:
 		s.queueTimeout()
 	case phaseDelay:
@@ -347,6 +364,7 @@ func (s *session) end() verdict {
 	if s.udp != nil {
 		l.endTalk(s)
 	}
+	stream := s.client.stream != nil
 	l.close(&s.client)
 	l.wheel.remove(&s.timer)
 	s.phase = phaseDead
@@ -360,9 +378,11 @@ func (s *session) end() verdict {
 	}
 	s.prev, s.next = nil, nil
 	l.count--
-	s.fe.conn.sub()
-	s.bind.group.conn.sub()
-	l.e.conns.sub()
+	if !stream {
+		s.fe.conn.sub()
+		s.bind.group.conn.sub()
+		l.e.conns.sub()
+	}
 	if len(l.sessions) < 4096 && !s.queued {
 		l.sessions = append(l.sessions, s)
 	}
@@ -429,6 +449,10 @@ func (s *session) linger() verdict {
 
 // leave closes the client's side in the gentlest way that is needed.
 func (s *session) leave() verdict {
+	if st := s.client.stream; st != nil {
+		st.finish()
+		return s.end()
+	}
 	if s.client.eof || s.client.broken {
 		return s.end()
 	}

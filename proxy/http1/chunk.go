@@ -47,6 +47,12 @@ type Chunks struct {
 // Done reports whether the body has ended.
 func (c *Chunks) Done() bool { return c.state == ended }
 
+// InData reports whether the next byte is content.
+func (c *Chunks) InData() bool { return c.state == data }
+
+// Trailing reports whether the last chunk is over: what follows are trailers and the empty line.
+func (c *Chunks) Trailing() bool { return c.state >= lineStart }
+
 // Left is how many bytes of the present chunk's data are still to come.
 func (c *Chunks) Left() int64 { return c.left }
 
