@@ -10,44 +10,78 @@ import (
 )
 
 // The fuzz targets hold this parser against net/http's: what it accepts net/http must accept too, and both must agree
-// about the message's end. It may refuse more.
+// about the message's end, and so about where the next one begins, of one message after the other. It may refuse more.
 
 func FuzzRequest(f *testing.F) {
+	get, post := lines("GET / HTTP/1.1", "Host: x"), "POST / HTTP/1.1\r\nHost: x\r\n"
 	for _, s := range []string{
 		lines("GET / HTTP/1.1", "Host: x"), lines("POST /a?b HTTP/1.1", "Host: x", "Content-Length: 3") + "abc",
 		lines("POST / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\n\r\n",
 		lines("GET / HTTP/1.0"), lines("OPTIONS * HTTP/1.1", "Host: x"), lines("CONNECT x:1 HTTP/1.1", "Host: x:1"),
 		lines("GET http://x/ HTTP/1.1", "Host: x", "Connection: close, a"), string(big),
 		lines("GET / HTTP/1.1", "Host: x", "Content-Length: 3", "Content-Length: 3"),
+		get + get, post + "Content-Length: 3\r\n\r\nabc" + get, post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + get,
+		post + "Transfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: u\r\n\r\n" + get, get + "\r\n" + get,
+		post + "Content-Length: 3, 3\r\n\r\nabc" + get, post + "Content-Length: 0\r\nContent-Length: 0\r\n\r\n" + get,
+		post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get, "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n" + get,
+		lines("GET / HTTP/1.0", "Content-Length: 2") + "ab" + get,
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var h Head
-		if ParseRequest(b, &h) != None {
-			return
-		}
-		if h.Len > len(b) || h.N > MaxHeaders {
-			t.Fatalf("%d of %d bytes, %d headers", h.Len, len(b), h.N)
-		}
-		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b[h.Start:])))
-		if err != nil {
-			if excused(err) {
+		theirs := bufio.NewReaderSize(bytes.NewReader(b), len(b)+16)
+		for at := 0; at < len(b); {
+			next, ok := sameRequest(t, b, at, theirs)
+			if !ok {
 				return
 			}
-			t.Fatalf("net/http refuses %q: %v", b[:h.Len], err)
+			at = next
 		}
-		if r.Method != string(h.Verb.Of(b)) || r.RequestURI != string(h.Target.Of(b)) || r.ProtoMinor != h.Minor {
-			t.Fatalf("net/http reads %s %s, this %s %s", r.Method, r.RequestURI, h.Verb.Of(b), h.Target.Of(b))
-		}
-		if chunked := len(r.TransferEncoding) > 0; chunked != h.Chunked {
-			t.Fatalf("chunked: net/http %v, this %v", chunked, h.Chunked)
-		}
-		if want := max(h.ContentLength, 0); !h.Chunked && r.ContentLength != want {
-			t.Fatalf("length: net/http %d, this %d", r.ContentLength, want)
-		}
-		compareBody(t, &h, b, r.Body)
 	})
+}
+
+// sameRequest reads the request that begins at a place both ways. ok is false where that is the last that can be compared.
+func sameRequest(t *testing.T, all []byte, at int, theirs *bufio.Reader) (end int, ok bool) {
+	var h Head
+	b := all[at:]
+	if ParseRequest(b, &h) != None {
+		return 0, false
+	}
+	if h.Len > len(b) || h.N > MaxHeaders {
+		t.Fatalf("%d of %d bytes, %d headers", h.Len, len(b), h.N)
+	}
+	theirs.Discard(h.Start)
+	r, err := http.ReadRequest(theirs)
+	if err != nil {
+		if excused(err) {
+			return 0, false
+		}
+		t.Fatalf("net/http refuses %q: %v", b[:h.Len], err)
+	}
+	if r.Method != string(h.Verb.Of(b)) || r.RequestURI != string(h.Target.Of(b)) || r.ProtoMinor != h.Minor {
+		t.Fatalf("net/http reads %s %s, this %s %s", r.Method, r.RequestURI, h.Verb.Of(b), h.Target.Of(b))
+	}
+	if chunked := len(r.TransferEncoding) > 0; chunked != h.Chunked {
+		t.Fatalf("chunked: net/http %v, this %v", chunked, h.Chunked)
+	}
+	if want := max(h.ContentLength, 0); !h.Chunked && r.ContentLength != want {
+		t.Fatalf("length: net/http %d, this %d", r.ContentLength, want)
+	}
+	content, end, whole := cut(all, at+h.Len, &h, false)
+	if !whole || h.Method == CONNECT {
+		return 0, false
+	}
+	sameBody(t, r.Body, content)
+	sameEnd(t, all, at+h.Len+len(content), end, theirs)
+	return end, true
+}
+
+// sameEnd: what is unread is what comes behind the message.
+func sameEnd(t *testing.T, all []byte, read, end int, theirs *bufio.Reader) {
+	t.Helper()
+	if rest := theirs.Buffered(); read < len(all) && rest != len(all)-end {
+		t.Fatalf("the message ends at %d, for net/http at %d, in %q", end, len(all)-rest, all)
+	}
 }
 
 // excused are refusals of net/http that two readers can't take differently: it parses URLs and checks hosts its own way,
@@ -58,33 +92,62 @@ func excused(err error) bool {
 }
 
 func FuzzResponse(f *testing.F) {
+	ok := "HTTP/1.1 200 OK\r\n"
 	for _, s := range []string{
 		lines("HTTP/1.1 200 OK", "Content-Length: 3") + "abc", lines("HTTP/1.0 404 Not Found") + "abc",
 		lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + "3\r\nabc\r\n0\r\n\r\n", lines("HTTP/1.1 304 Not Modified", "ETag: x"),
 		lines("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: x"),
+		ok + "Content-Length: 3\r\n\r\nabc" + ok + "Content-Length: 0\r\n\r\n", ok + "\r\nuntil the end",
+		ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n" + ok + "Content-Length: 1\r\n\r\na",
+		lines("HTTP/1.1 103 Early Hints", "A: b") + ok + "Content-Length: 1\r\n\r\na", lines("HTTP/1.1 204 No Content") + ok + "\r\n",
+		lines("HTTP/1.1 304 Not Modified", "Content-Length: 9") + ok + "\r\n", lines("HTTP/1.1 204 No Content", "Transfer-Encoding: chunked") + ok + "\r\n",
+		ok + "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + ok + "\r\n",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var h Head
-		if ParseResponse(b, &h) != None {
-			return
-		}
-		r, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(b)), nil)
-		if err != nil {
-			t.Fatalf("net/http refuses %q: %v", b[:h.Len], err)
-		}
-		if r.StatusCode != h.Status || r.ProtoMinor != h.Minor {
-			t.Fatalf("net/http reads %d, this %d", r.StatusCode, h.Status)
-		}
-		bodiless := h.Status/100 == 1 || h.Status == 204 || h.Status == 304
-		if !bodiless && (len(r.TransferEncoding) > 0) != h.Chunked {
-			t.Fatalf("chunked: net/http %v, this %v", r.TransferEncoding, h.Chunked)
-		}
-		if !bodiless && !h.Chunked && r.ContentLength != h.ContentLength {
-			t.Fatalf("length: net/http %d, this %d", r.ContentLength, h.ContentLength)
+		theirs := bufio.NewReaderSize(bytes.NewReader(b), len(b)+16)
+		for at := 0; at < len(b); {
+			next, ok := sameAnswer(t, b, at, theirs)
+			if !ok {
+				return
+			}
+			at = next
 		}
 	})
+}
+
+// sameAnswer reads the answer (to GET) that begins at a place both ways.
+func sameAnswer(t *testing.T, all []byte, at int, theirs *bufio.Reader) (end int, ok bool) {
+	var h Head
+	b := all[at:]
+	if ParseResponse(b, &h) != None {
+		return 0, false
+	}
+	r, err := http.ReadResponse(theirs, nil)
+	if err != nil {
+		if excused(err) {
+			return 0, false
+		}
+		t.Fatalf("net/http refuses %q: %v", b[:h.Len], err)
+	}
+	if r.StatusCode != h.Status || r.ProtoMinor != h.Minor {
+		t.Fatalf("net/http reads %d, this %d", r.StatusCode, h.Status)
+	}
+	bodiless := h.Status/100 == 1 || h.Status == 204 || h.Status == 304
+	if !bodiless && (len(r.TransferEncoding) > 0) != h.Chunked {
+		t.Fatalf("chunked: net/http %v, this %v", r.TransferEncoding, h.Chunked)
+	}
+	if !bodiless && !h.Chunked && r.ContentLength != h.ContentLength {
+		t.Fatalf("length: net/http %d, this %d", r.ContentLength, h.ContentLength)
+	}
+	content, end, whole := cut(all, at+h.Len, &h, true)
+	if !whole || h.Status == 101 {
+		return 0, false
+	}
+	sameBody(t, r.Body, content)
+	sameEnd(t, all, at+h.Len+len(content), end, theirs)
+	return end, true
 }
 
 // compareBody reads a chunked body both ways.
@@ -127,86 +190,6 @@ func FuzzChunked(f *testing.F) {
 				t.Fatal(err)
 			}
 			compareBody(t, &h, all, r.Body)
-		}
-	})
-}
-
-// FuzzPipeline reads one message after the other: both must agree where each ends, and so where the next begins. That
-// is what smuggling lives on.
-func FuzzPipeline(f *testing.F) {
-	get, post := lines("GET / HTTP/1.1", "Host: x"), "POST / HTTP/1.1\r\nHost: x\r\n"
-	for _, s := range []string{
-		get + get, post + "Content-Length: 3\r\n\r\nabc" + get, post + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + get,
-		post + "Transfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: u\r\n\r\n" + get, get + "\r\n" + get,
-		post + "Content-Length: 3, 3\r\n\r\nabc" + get, post + "Content-Length: 0\r\nContent-Length: 0\r\n\r\n" + get,
-		post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get, "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n" + get,
-		lines("GET / HTTP/1.0", "Content-Length: 2") + "ab" + get,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		theirs := bufio.NewReaderSize(bytes.NewReader(b), len(b)+16)
-		for at := 0; at < len(b); {
-			var h Head
-			if ParseRequest(b[at:], &h) != None {
-				return
-			}
-			theirs.Discard(h.Start)
-			r, err := http.ReadRequest(theirs)
-			if err != nil {
-				if excused(err) {
-					return
-				}
-				t.Fatalf("net/http refuses %q: %v", b[at:at+h.Len], err)
-			}
-			content, end, whole := cut(b, at+h.Len, &h, false)
-			if !whole || h.Method == CONNECT {
-				return
-			}
-			sameBody(t, r.Body, content)
-			if rest := theirs.Buffered(); at+h.Len+len(content) < len(b) && rest != len(b)-end {
-				t.Fatalf("the message that begins at %d ends at %d, for net/http at %d, in %q", at, end, len(b)-rest, b)
-			}
-			at = end
-		}
-	})
-}
-
-// FuzzAnswers is the same for answers to GET.
-func FuzzAnswers(f *testing.F) {
-	ok := "HTTP/1.1 200 OK\r\n"
-	for _, s := range []string{
-		ok + "Content-Length: 3\r\n\r\nabc" + ok + "Content-Length: 0\r\n\r\n", ok + "\r\nuntil the end",
-		ok + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n" + ok + "Content-Length: 1\r\n\r\na",
-		lines("HTTP/1.1 103 Early Hints", "A: b") + ok + "Content-Length: 1\r\n\r\na", lines("HTTP/1.1 204 No Content") + ok + "\r\n",
-		lines("HTTP/1.1 304 Not Modified", "Content-Length: 9") + ok + "\r\n", lines("HTTP/1.1 204 No Content", "Transfer-Encoding: chunked") + ok + "\r\n",
-		ok + "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + ok + "\r\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		theirs := bufio.NewReaderSize(bytes.NewReader(b), len(b)+16)
-		for at := 0; at < len(b); {
-			var h Head
-			if ParseResponse(b[at:], &h) != None || h.Status == 101 {
-				return
-			}
-			r, err := http.ReadResponse(theirs, nil)
-			if err != nil {
-				if excused(err) {
-					return
-				}
-				t.Fatalf("net/http refuses %q: %v", b[at:at+h.Len], err)
-			}
-			content, end, whole := cut(b, at+h.Len, &h, true)
-			if !whole {
-				return
-			}
-			sameBody(t, r.Body, content)
-			if rest := theirs.Buffered(); at+h.Len+len(content) < len(b) && rest != len(b)-end {
-				t.Fatalf("the answer that begins at %d ends at %d, for net/http at %d, in %q", at, end, len(b)-rest, b)
-			}
-			at = end
 		}
 	})
 }
