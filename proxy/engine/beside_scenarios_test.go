@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
@@ -55,6 +58,30 @@ func each(inner func(*testing.T, *notes) []proxy.Server, f func(i int, s *proxy.
 			f(i, &ss[i])
 		}
 		return ss
+	}
+}
+
+// deaf is a server whose machine answers no handshake: as many connections wait at it as it lets wait.
+func deaf(t *testing.T, _ *notes) []proxy.Server {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
+	for {
+		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
+		if err != nil {
+			return []proxy.Server{target("s", addr)}
+		}
+		t.Cleanup(func() { c.Close() })
 	}
 }
 
@@ -218,6 +245,9 @@ func failing() []scenario {
 		{name: "retry-on empty-response, redispatched", servers: poor(""), change: again(1, "empty-response"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
 		{name: "retry-on junk-response, the same server", servers: poor("what is this\n\n"), change: again(0, "junk-response"), conns: []exchange{get(closing)}, lines: 1, differs: counted},
 		{name: "retry-on without conn-failure", servers: refusing(answering("a", "b"), "a"), change: again(1, "503"), conns: []exchange{get(closing)}, lines: 1},
+		{name: "connect timeout", servers: deaf, conns: []exchange{get(closing)}, lines: 1, change: func(c *proxy.Config) {
+			c.Backends[0].Retries, c.Backends[0].Timeouts.Connect = 1, 150*time.Millisecond
+		}},
 		{name: "retry-on none", servers: refusing(answering("a", "b"), "a"), change: again(1, "none"), conns: []exchange{get(closing)}, lines: 1},
 		{name: "20 silent", servers: speaking(func(c net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }), change: short, conns: []exchange{get()}, lines: 1},
 		{name: "20 closes", servers: saying(""), conns: []exchange{get()}, lines: 1},

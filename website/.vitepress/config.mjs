@@ -27,6 +27,7 @@ export default defineConfig({
           { text: 'Who owns an address', link: '/concepts/addresses' },
           { text: 'How a change is made', link: '/concepts/changes' },
           { text: 'Security', link: '/concepts/security' },
+          { text: 'HTTP', link: '/concepts/http' },
           { text: 'Limits', link: '/concepts/limits' }
         ]
       },
