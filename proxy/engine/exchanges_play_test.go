@@ -327,7 +327,7 @@ func (p *performance) patient() time.Duration {
 	case p.loose && len(p.wrong) > 0:
 		return 2 * glance
 	case p.loose:
-		return 700 * time.Millisecond
+		return 1500 * time.Millisecond
 	}
 	return patience
 }
