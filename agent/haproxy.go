@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -63,8 +64,10 @@ func (h *HAProxy) Drain(ctx context.Context) error { return h.engine.Drain(ctx) 
 
 // Servers implements haproxy.Daemon.
 func (h *HAProxy) Servers() []string {
-	var lines []string
-	for _, r := range h.engine.Stats().Rows {
+	s := h.engine.Stats()
+	lines := []string{fmt.Sprintf("Process has %d connections, %d tot, %d requests, %d goroutines.", s.Process.CurrConns, s.Process.CumConns, s.Process.CumReq,
+		runtime.NumGoroutine())}
+	for _, r := range s.Rows {
 		switch r.SvName {
 		case "FRONTEND", "BACKEND":
 		default:

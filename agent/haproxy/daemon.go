@@ -31,7 +31,7 @@ type Daemon interface {
 	// Drain accepts nothing more and returns when the last connection has ended, or when ctx ends and the rest is cut.
 	// Run returns afterwards.
 	Drain(ctx context.Context) error
-	// Servers tells the state of each server, a line each.
+	// Servers tells the state of the process and of each server, a line each.
 	Servers() []string
 }
 

@@ -172,6 +172,9 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 		ps.Errorf(c.Global.Pos, "", "%v", err)
 		return ps
 	}
+	if n := c.Global.NbThread; n > 0 && n != len(e.loops) && e.opts.Loops == 0 {
+		ps.Warnf(c.Global.Pos, "", "nbthread %d needs a start: %d event loops go on", n, len(e.loops))
+	}
 	e.applyLimits(c)
 	e.cfg, e.applied, e.pending = c, true, false
 	for _, a := range names {
