@@ -16,8 +16,8 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 )
 
-// echoing answers its name, and echoes what comes after an upgrade.
-func echoing(t *testing.T, name string) proxy.Server {
+// upgrading answers its name, and echoes what comes after an upgrade.
+func upgrading(t *testing.T, name string) proxy.Server {
 	return rawServer(t, name, func(c net.Conn, r *bufio.Reader) {
 		for {
 			head, err := readHead(r)
@@ -39,7 +39,7 @@ func echoing(t *testing.T, name string) proxy.Server {
 // TestServersChangeUnderLoad: 100 keep-alive clients and a WebSocket live through a change of the server list: no request
 // fails, nobody new goes to the server that was removed, what is under way there goes on, and the counters go on too.
 func TestServersChangeUnderLoad(t *testing.T) {
-	a, b, c := echoing(t, "a"), echoing(t, "b"), echoing(t, "c")
+	a, b, c := upgrading(t, "a"), upgrading(t, "b"), upgrading(t, "c")
 	var cfg proxy.Config
 	s := start(t, proxy.HTTP, []proxy.Server{a}, func(c *proxy.Config) {
 		c.Frontends[0].Log, c.Backends[0].Log = nil, nil
