@@ -137,7 +137,7 @@ func (a *Agent) journal() string {
 func (a *Agent) makeTrades() {
 	a.sticky = newSticky(a.cluster.Tables())
 	a.engine = engine.New(engine.Options{Logger: a.log.Named("proxy"), Replicator: a.sticky, Version: version.Version, Observed: a.doubted})
-	a.probes = probe.New(probe.Options{Logger: a.log.Named("check"), Results: a.verdict})
+	a.probes = probe.New(probe.Options{Logger: a.log.Named("check"), Results: a.verdict, TLS: checkTLS(a.engine)})
 	a.fence = newFence(a.cluster, a.log.Named("guard"))
 	a.speaker = speaker.New(speaker.Options{
 		Node: a.set.Node, Logger: a.log.Named("vrrp"), Arbiter: a.arbiter, Guard: a.fence, Journal: a.journal(),

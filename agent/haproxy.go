@@ -31,7 +31,8 @@ var _ haproxy.Daemon = (*HAProxy)(nil)
 // NewHAProxy allocates a daemon that logs to log.
 func NewHAProxy(log hclog.Logger, o haproxy.Options) *HAProxy {
 	h := &HAProxy{engine: engine.New(engine.Options{Logger: log.Named("proxy"), Version: version.Version, MemoryMax: forConnections(o.MemoryMax)})}
-	h.probes = probe.New(probe.Options{Logger: log.Named("check"), Results: func(r probe.Result) { setHealth(h.engine, r) }})
+	h.probes = probe.New(probe.Options{Logger: log.Named("check"), Results: func(r probe.Result) { setHealth(h.engine, r) },
+		TLS: checkTLS(h.engine)})
 	return h
 }
 

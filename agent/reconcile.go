@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -170,6 +171,14 @@ func setHealth(e *engine.Engine, r probe.Result) {
 // doubted hands what the data plane has observed of a server to its check; both count on-error's words alike.
 func (a *Agent) doubted(backend, server string, on proxy.OnError) {
 	a.probes.Doubt(backend+"/"+server, probe.Doubt(on))
+}
+
+// checkTLS lets checks speak TLS as the server's own connections do.
+func checkTLS(e *engine.Engine) probe.TLS {
+	return func(check, name string) (*tls.Config, error) {
+		backend, server, _ := splitCheck(check)
+		return e.ServerTLS(backend, server, name)
+	}
 }
 
 func splitCheck(name string) (backend, server string, ok bool) {

@@ -36,6 +36,11 @@ type Config struct {
 	// SendProxy is the version of the PROXY protocol whose header goes first; it names nobody. 0: none.
 	SendProxy int
 
+	// TLS goes beneath the question, in the way that the server's own connections have; SNI is the name that is asked for,
+	// "" none.
+	TLS bool
+	SNI string
+
 	// HTTP only.
 	Method  string // default OPTIONS
 	URI     string // default /

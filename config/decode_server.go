@@ -26,7 +26,8 @@ type serverState struct {
 	proxy.Server
 	Check      check.Config
 	checked    bool
-	checkProxy bool // check-send-proxy
+	checkProxy bool  // check-send-proxy
+	checkTLS   *bool // check-ssl or no-check-ssl
 }
 
 func defaultCheck() check.Config {
@@ -48,7 +49,9 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	d.serverWords(&s, own, p.more.defaults)
 	d.quiet = quiet
 	d.serverWords(&s, own, k.Kids)
-	s.TLS = d.serversTLS(own, k)
+	if s.TLS = d.serversTLS(own, k); s.TLS == nil && s.checkTLS != nil && *s.checkTLS {
+		d.errorf(k.Pos, "write ssl", "'check-ssl' on a server without 'ssl' is not supported yet")
+	}
 	if a := s.Check.Address; a != "" {
 		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
 			d.errorf(k.Pos, "", "%s is no address to check", tree.Quote(a))
@@ -79,6 +82,9 @@ func (d *decoder) serverWords(s *serverState, own *serverTLS, kids []tree.Node) 
 		case "enabled":
 			d.value(kid)
 			s.Disabled = kid.No
+		case "check-ssl", "no-check-ssl":
+			d.value(kid)
+			s.checkTLS = new((kid.Def.Name == "check-ssl") != kid.No)
 		case "check-send-proxy":
 			d.value(kid)
 			s.checkProxy = !kid.No
@@ -97,6 +103,14 @@ func (d *decoder) serverWords(s *serverState, own *serverTLS, kids []tree.Node) 
 			}
 		}
 	}
+}
+
+// checksTLS: checks go over TLS where the server speaks it, unless they lead elsewhere or say otherwise.
+func (s *serverState) checksTLS() bool {
+	if s.checkTLS != nil && s.TLS != nil {
+		return *s.checkTLS
+	}
+	return s.TLS != nil && s.Check.Port == 0 && s.Check.Address == ""
 }
 
 // proxyVersion is the version of the PROXY protocol that a word asks for.
@@ -187,6 +201,7 @@ func (s *backendState) checks(b *proxy.Backend, jitter int, into map[string]chec
 		}
 		c := server.Check
 		c.Name, c.Kind, c.Jitter, c.SendProxy = b.Name+"/"+server.Name, check.TCP, jitter, server.sendsProxy()
+		c.TLS = server.checksTLS()
 		if b.Timeouts.Check > 0 {
 			c.Timeout, c.Connect = b.Timeouts.Check, b.Timeouts.Connect
 		}

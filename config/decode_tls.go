@@ -72,7 +72,7 @@ func (d *decoder) bindTLS(b *bindTLS, k tree.Node) bool {
 // ofTLS reports whether a word of a line has to do with TLS.
 func ofTLS(def *words.Word) bool {
 	switch def.Name {
-	case "ssl", "crt", "crt-list", "prefer-client-ciphers":
+	case "ssl", "no-ssl", "crt", "crt-list", "prefer-client-ciphers":
 		return true
 	}
 	_, _, version := versionWord(def.Name)
@@ -100,9 +100,9 @@ func (d *decoder) serverTLS(s *serverTLS, k tree.Node) bool {
 		return false
 	}
 	switch name := k.Def.Name; name {
-	case "ssl":
+	case "ssl", "no-ssl":
 		d.value(k)
-		s.ssl = !k.No
+		s.ssl = (name == "ssl") != k.No
 		return true
 	case "verify":
 		s.verify = d.scalar(k, s)

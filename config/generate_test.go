@@ -220,7 +220,7 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 			PoolMaxConn: maybe(t, "pool", func() *int { return new(num(t, "pool", -1, 1000)) }), MaxReuse: maybe(t, "reuse", func() *int { return new(num(t, "reuse", -1, 1000)) }),
 			PoolPurgeDelay: maybe(t, "purge", func() *time.Duration { return new(millis(t, "purge")) })}
 		genServer(t, &s, j)
-		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check"),
+		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check"), checkTLS: optBool(t, "check-ssl"),
 			checkProxy: rapid.Bool().Draw(t, "check proxy")})
 		return s
 	})

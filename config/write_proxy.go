@@ -203,6 +203,11 @@ func (w writer) server(s proxy.Server, d Document) {
 		b.set("check", cty.True)
 		state.Check = c
 		state.checkProxy = c.SendProxy != state.sendsProxy()
+		if c.TLS && !state.checksTLS() {
+			b.set("check-ssl", cty.True)
+		} else if !c.TLS && state.checksTLS() {
+			b.set("no-check-ssl", cty.True)
+		}
 	}
 	if s.Source != nil {
 		b.source(s.Source, "source")

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,9 @@ const (
 	L4OK   Status = "L4OK"   // connected
 	L4TOUT Status = "L4TOUT" // no connection in time
 	L4CON  Status = "L4CON"  // refused, unreachable, name not resolved
+	L6OK   Status = "L6OK"   // connected over TLS
+	L6TOUT Status = "L6TOUT" // no end of the handshake in time
+	L6RSP  Status = "L6RSP"  // the handshake failed
 	L7OK   Status = "L7OK"   // answered as expected
 	L7STS  Status = "L7STS"  // answered with another status
 	L7RSP  Status = "L7RSP"  // answered what is no HTTP, or closed without an answer
@@ -33,7 +37,7 @@ const (
 )
 
 // OK reports whether the outcome speaks for the server.
-func (s Status) OK() bool { return s == L4OK || s == L7OK }
+func (s Status) OK() bool { return s == L4OK || s == L6OK || s == L7OK }
 
 // String implements fmt.Stringer.
 func (s Status) String() string { return string(s) }
@@ -56,7 +60,7 @@ const (
 )
 
 // ask does one probe of a check whose defaults are filled in. It takes at most the check's timeouts and goodbye.
-func ask(ctx context.Context, dial Dial, c check.Config) Outcome {
+func ask(ctx context.Context, dial Dial, config TLS, c check.Config) Outcome {
 	start := time.Now()
 	conn, out := connect(ctx, dial, c)
 	if conn == nil {
@@ -64,13 +68,17 @@ func ask(ctx context.Context, dial Dial, c check.Config) Outcome {
 		return out
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() }) // no deadline set later could undo that
+	socket := conn
+	stop := context.AfterFunc(ctx, func() { socket.Close() }) // no deadline set later could undo that
 	defer stop()
-	if c.Kind == check.HTTP {
-		deadline := start.Add(c.Inter)
-		if c.Timeout > 0 {
-			deadline = time.Now().Add(c.Timeout)
-		}
+	deadline := start.Add(c.Inter)
+	if c.Timeout > 0 {
+		deadline = time.Now().Add(c.Timeout)
+	}
+	if c.TLS {
+		conn, out = secure(ctx, conn, config, c, deadline)
+	}
+	if c.Kind == check.HTTP && out.Status.OK() {
 		out = askHTTP(conn, c, deadline)
 	}
 	out.Duration = time.Since(start)
@@ -78,6 +86,30 @@ func ask(ctx context.Context, dial Dial, c check.Config) Outcome {
 		leave(conn)
 	}
 	return out
+}
+
+// TLS is the configuration for a check's connections; name is to be sent as SNI.
+type TLS func(check, name string) (*tls.Config, error)
+
+// secure is the handshake.
+func secure(ctx context.Context, conn net.Conn, config TLS, c check.Config, deadline time.Time) (net.Conn, Outcome) {
+	if config == nil {
+		return conn, Outcome{Status: L6RSP, Info: "nobody says how TLS is spoken"}
+	}
+	conf, err := config(c.Name, c.SNI)
+	if err != nil {
+		return conn, Outcome{Status: L6RSP, Info: err.Error()}
+	}
+	_ = conn.SetDeadline(deadline)
+	over := tls.Client(conn, conf)
+	switch err := over.HandshakeContext(ctx); {
+	case err == nil:
+		return over, Outcome{Status: L6OK, Info: "connected over TLS"}
+	case isTimeout(err):
+		return over, Outcome{Status: L6TOUT, Info: "no TLS handshake in time"}
+	default:
+		return over, Outcome{Status: L6RSP, Info: "TLS handshake: " + reason(err)}
+	}
 }
 
 func connect(ctx context.Context, dial Dial, c check.Config) (net.Conn, Outcome) {
@@ -268,8 +300,8 @@ func statusCode(head []byte) (int, bool) {
 
 // leave says that nothing more will be asked and reads what is left of the answer for a moment.
 func leave(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
 	_ = conn.SetDeadline(time.Now().Add(goodbye))
 	_, _ = io.CopyN(io.Discard, conn, maxTail)

@@ -29,7 +29,7 @@ func TestSendProxy(t *testing.T) {
 			got <- string(b)
 		}()
 		c := withDefaults(check.Config{Kind: check.TCP, Address: l.Addr().String(), SendProxy: version})
-		if out := ask(context.Background(), (&net.Dialer{}).DialContext, c); out.Status != L4OK {
+		if out := ask(context.Background(), (&net.Dialer{}).DialContext, nil, c); out.Status != L4OK {
 			t.Errorf("%+v", out)
 		}
 		if text := <-got; text != want {

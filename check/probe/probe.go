@@ -42,6 +42,8 @@ type Options struct {
 	Results func(Result)
 	// Dial connects; nil: TCP without MPTCP and without keep-alive probes.
 	Dial Dial
+	// TLS says how a check with TLS speaks it.
+	TLS TLS
 	// Rand is from [0,1), for the jitter; nil: math/rand/v2.
 	Rand func() float64
 }
@@ -238,7 +240,7 @@ func (p *Runner) ask(ctx context.Context, r *task) {
 				waiting = false
 			}
 		}
-		out := ask(ctx, p.opts.Dial, r.config)
+		out := ask(ctx, p.opts.Dial, p.opts.TLS, r.config)
 		if ctx.Err() != nil {
 			return // the outcome is our own doing
 		}

@@ -318,7 +318,7 @@ func TestHTTPAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			conf := withDefaults(check.Config{Kind: check.HTTP, Address: serve(t, c.answer), Timeout: ms(300)})
 			start := time.Now()
-			out := ask(t.Context(), New(Options{}).opts.Dial, conf)
+			out := ask(t.Context(), New(Options{}).opts.Dial, nil, conf)
 			if out.Status != c.status || out.Code != c.code || !strings.Contains(out.Info, c.says) {
 				t.Errorf("got %+v", out)
 			}
@@ -354,7 +354,7 @@ func TestRequests(t *testing.T) {
 		if conf.Address == "" {
 			conf.Address = address
 		}
-		if out := ask(t.Context(), dial, conf); out.Status != L7OK {
+		if out := ask(t.Context(), dial, nil, conf); out.Status != L7OK {
 			t.Errorf("%+v", out)
 		}
 		if g := <-got; g != c.want {
@@ -372,7 +372,7 @@ func TestTCP(t *testing.T) {
 	})
 	dial := New(Options{}).opts.Dial
 	conf := withDefaults(check.Config{Kind: check.TCP, Address: address})
-	if out := ask(t.Context(), dial, conf); out.Status != L4OK {
+	if out := ask(t.Context(), dial, nil, conf); out.Status != L4OK {
 		t.Errorf("%+v", out)
 	}
 	if err := <-saw; errors.Is(err, syscall.ECONNRESET) || err == nil {
@@ -381,11 +381,11 @@ func TestTCP(t *testing.T) {
 
 	host, _, _ := net.SplitHostPort(address)
 	conf.Address, conf.Port = host, int(ports.Free(t, "127.0.0.1").Port())
-	if out := ask(t.Context(), dial, conf); out.Status != L4CON || out.Info != "connection refused" {
+	if out := ask(t.Context(), dial, nil, conf); out.Status != L4CON || out.Info != "connection refused" {
 		t.Errorf("nobody listens: %+v", out)
 	}
 	conf.Address, conf.Port = "no port", 0
-	if out := ask(t.Context(), dial, conf); out.Status != L4CON || !strings.Contains(out.Info, "missing port") {
+	if out := ask(t.Context(), dial, nil, conf); out.Status != L4CON || !strings.Contains(out.Info, "missing port") {
 		t.Errorf("no port: %+v", out)
 	}
 }

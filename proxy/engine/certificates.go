@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -91,4 +92,16 @@ func (e *Engine) SetTicketKeys(keys []tlsconf.TicketKey) error {
 		b.Reseal()
 	}
 	return nil
+}
+
+// ServerTLS is the configuration of one connection to a server that is spoken to over TLS; name is sent as SNI ("": none).
+func (e *Engine) ServerTLS(backend, server, name string) (*tls.Config, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s := e.servers[e.backs[backend]][server]; s != nil && s.tls != nil {
+		c := s.tls.Config(name)
+		c.NextProtos = nil // what is agreed on is for requests
+		return c, nil
+	}
+	return nil, fmt.Errorf("server %q of backend %q does not speak TLS", server, backend)
 }
