@@ -83,8 +83,8 @@ func ofStream(id uint32) func(http2.Frame) bool {
 
 func isGoAway(f http2.Frame) bool { return f.Header().Type == http2.FrameGoAway }
 
-// echoing tells a server's view of a request, and its body back.
-func echoing(t *testing.T) proxy.Server {
+// echoingH2 tells a server's view of a request, and its body back.
+func echoingH2(t *testing.T) proxy.Server {
 	return handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Trailer", "X-Sum")
@@ -96,7 +96,7 @@ func echoing(t *testing.T) proxy.Server {
 
 // TestH2Curl: curl's HTTP/2 becomes HTTP/1.1 at the server, on a bind that speaks both, and is logged as HTTP/2.0.
 func TestH2Curl(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{echoing(t)}, func(c *proxy.Config) { c.Frontends[0].ForwardFor = &proxy.ForwardFor{} })
+	s := start(t, proxy.HTTP, []proxy.Server{echoingH2(t)}, func(c *proxy.Config) { c.Frontends[0].ForwardFor = &proxy.ForwardFor{} })
 	for version, flag := range map[string]string{"2.0": "--http2-prior-knowledge", "1.1": "--http1.1"} {
 		out, err := exec.Command("curl", "-sS", "-i", flag, "-d", "some text", "-H", "Cookie: a=1; b=2", "http://"+s.addr+"/path?q").CombinedOutput()
 		text := strings.ToLower(string(out))
@@ -110,7 +110,7 @@ func TestH2Curl(t *testing.T) {
 
 // TestH2Trailers go both ways, with bodies without a length.
 func TestH2Trailers(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{echoing(t)}, nil)
+	s := start(t, proxy.HTTP, []proxy.Server{echoingH2(t)}, nil)
 	body := strings.Repeat("0123456789", 30000)
 	req, _ := http.NewRequest("POST", "http://"+s.addr+"/", io.MultiReader(strings.NewReader(body)))
 	req.Trailer = http.Header{"X-More": {"yes"}}
@@ -161,7 +161,7 @@ func TestH2Bodiless(t *testing.T) {
 // TestH2BadHeads: what could be smuggled into HTTP/1 ends its stream, counts as a bad request, and reaches no server. The
 // connection goes on.
 func TestH2BadHeads(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{echoing(t)}, nil)
+	s := start(t, proxy.HTTP, []proxy.Server{echoingH2(t)}, nil)
 	get := func(more ...string) []string {
 		return append([]string{":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/"}, more...)
 	}
@@ -225,7 +225,7 @@ func TestH2BadHeads(t *testing.T) {
 
 // TestH2Floods: who only makes work is told to calm down.
 func TestH2Floods(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{echoing(t)}, func(c *proxy.Config) { c.Frontends[0].Log = nil })
+	s := start(t, proxy.HTTP, []proxy.Server{echoingH2(t)}, func(c *proxy.Config) { c.Frontends[0].Log = nil })
 	id := uint32(1)
 	for name, flood := range map[string]func(*h2Raw){
 		"rapid reset":     func(r *h2Raw) { r.head(id, true); r.f.WriteRSTStream(id, http2.ErrCodeCancel); id += 2 },
