@@ -224,6 +224,7 @@ func TestJobs(t *testing.T) {
 // TestShort: a short run measures what this release carries out, and says of the rest that it is not there yet.
 func TestShort(t *testing.T) {
 	o := options{reeve: lab.Program(), dir: t.TempDir(), rows: []string{"keepalive-64", "open", "idle", "tcp-bulk", "tls-ecdsa-resumed", "h2"}}.shortened()
+	o.length = 200 * time.Millisecond
 	r, err := measureProxies(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

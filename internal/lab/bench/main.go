@@ -107,7 +107,7 @@ func main() {
 
 // shortened makes a run of a smoke test.
 func (o options) shortened() options {
-	o.rounds, o.length, o.bulk, o.idle, o.failovers = 1, 200*time.Millisecond, 32<<20, 200, 1
+	o.rounds, o.length, o.bulk, o.idle, o.failovers = 1, time.Second, 32<<20, 200, 1
 	return o
 }
 
