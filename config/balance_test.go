@@ -95,6 +95,13 @@ func TestBalanceMistakes(t *testing.T) {
 		"server a 10.0.0.1:80 track b; server b 10.0.0.1:80 track a": "error: server 'a' tracks one that in the end tracks itself",
 		"server a 10.0.0.1:80 track b; server b 10.0.0.2:80":         "5:2: error: server 'a' tracks 'app/b', which has no check",
 		"server a 10.0.0.1:80 observe layer7":                        "5:2: warning: server 'a' has no check that 'observe' could tell of errors (write check)",
+		"cookie S rewrite insert":                                    "5:2: error: 'insert', 'rewrite' and 'prefix' of a cookie don't go together (one of them)",
+		"cookie S rewrite indirect":                                  "5:2: error: 'rewrite' and 'indirect' of a cookie don't go together",
+		"cookie S preserve":                                          "5:2: error: 'preserve' of a cookie needs 'insert' or 'indirect'",
+		`cookie S insert attr "a\x3bb"`:                              "5:2: error: an attribute of a cookie has no ';' and nothing that is not printable",
+		"cookie S insert dynamic":                                    "error: 'dynamic' is not supported yet",
+		"cookie S insert maxidle 5x":                                 "error: '5x' is no time for 'maxidle'",
+		"cookie S prefix maxlife 5; server a 10.0.0.1:80 cookie a":   "5:2: warning: the cookie 'S' is not inserted: its dates and attributes have no effect (write insert)",
 		"server a 10.0.0.1:80 check on-marked-down shutdown":         "5:44: error: 'shutdown' is no value for 'on-marked-down'",
 	} {
 		_, ps := parseText(t, "a.cfg", backendText(text))

@@ -145,21 +145,47 @@ func (d *decoder) condition(f *proxy.Frontend, ws []tree.Word) (*proxy.Condition
 	return c, true
 }
 
-// cookie reads `cookie NAME insert [indirect] [nocache]`.
+// cookie reads `cookie NAME insert|rewrite|prefix ...`.
 func (d *decoder) cookie(b *proxy.Backend, k tree.Node) {
 	c := proxy.Cookie{Name: k.Args[0].Text, Pos: k.Pos}
-	insert := false
+	var modes []proxy.CookieMode
 	for _, kid := range k.Kids {
-		insert = insert || kid.Def.Name == "insert" && !kid.No
-		if kid.Def.Field != "" {
+		switch name := kid.Def.Name; name {
+		case "insert", "rewrite", "prefix":
+			if d.value(kid); !kid.No {
+				modes = append(modes, proxy.CookieMode(slices.Index(cookieModes, name)))
+			}
+		case "domain":
+			c.Domains = append(c.Domains, texts(kid.Args)...)
+		case "attr":
+			c.Attrs = append(c.Attrs, texts(kid.Args)...)
+		default:
 			d.scalar(kid, &c)
 		}
 	}
-	if !insert {
-		d.errorf(k.Pos, "cookie NAME insert [indirect] [nocache]", "a cookie without 'insert' is not supported yet")
-		return
+	c.Mode = proxy.CookiePassive
+	if len(modes) > 0 {
+		c.Mode = modes[0]
 	}
-	b.Cookie = &c
+	switch {
+	case len(modes) > 1:
+		d.errorf(k.Pos, "one of them", "'insert', 'rewrite' and 'prefix' of a cookie don't go together")
+	case c.Mode == proxy.CookieRewrite && c.Indirect:
+		d.errorf(k.Pos, "", "'rewrite' and 'indirect' of a cookie don't go together")
+	case c.Preserve && c.Mode != proxy.CookieInsert && !c.Indirect:
+		d.errorf(k.Pos, "", "'preserve' of a cookie needs 'insert' or 'indirect'")
+	case slices.ContainsFunc(slices.Concat(c.Domains, c.Attrs), badAttribute):
+		d.errorf(k.Pos, "", "an attribute of a cookie has no ';' and nothing that is not printable")
+	default:
+		b.Cookie = &c
+	}
+}
+
+var cookieModes = []string{"insert", "rewrite", "prefix"}
+
+// badAttribute: what would end the attribute, or the header (RFC 6265 section 4.1.1).
+func badAttribute(s string) bool {
+	return s == "" || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == ';' || r >= 0x7f })
 }
 
 // forwardFor reads `option forwardfor [except NET] [header NAME] [if-none]`; nil after `no`.

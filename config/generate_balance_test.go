@@ -47,3 +47,14 @@ func genFollowers(t *rapid.T, b *proxy.Backend) {
 		}
 	}
 }
+
+func genCookie(t *rapid.T) *proxy.Cookie {
+	flag := func(label string) bool { return rapid.Bool().Draw(t, label) }
+	c := &proxy.Cookie{Name: str(t, "cookie"), Mode: proxy.CookieMode(num(t, "mode", 0, 3)), NoCache: flag("nocache"), PostOnly: flag("post"),
+		HTTPOnly: flag("http"), Secure: flag("secure"), MaxIdle: seconds(t, "idle", 0, 1000), MaxLife: seconds(t, "life", 0, 1000),
+		Domains: list(t, "domains", 2, func(int) string { return genHost.Draw(t, "domain") }),
+		Attrs:   list(t, "attrs", 2, func(int) string { return genHost.Draw(t, "attr") })}
+	c.Indirect = c.Mode != proxy.CookieRewrite && flag("indirect")
+	c.Preserve = (c.Mode == proxy.CookieInsert || c.Indirect) && flag("preserve")
+	return c
+}

@@ -196,7 +196,7 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b.RetryOn = maybe(t, "retry-on", func() []string { return retryCauses[num(t, "cause", 1, 6):num(t, "last", 7, 12)] })
 	b.AbortOnClose, b.PretendKeepAlive = rapid.Bool().Draw(t, "abort"), rapid.Bool().Draw(t, "pretend")
 	b.Cookie = maybe(t, "cookie", func() *proxy.Cookie {
-		return &proxy.Cookie{Name: str(t, "cookie"), Indirect: rapid.Bool().Draw(t, "indirect"), NoCache: rapid.Bool().Draw(t, "nocache")}
+		return genCookie(t)
 	})
 	b.Source = genSource(t, false)
 	b.ProxyResponses = maybe(t, "responses", func() *int { return new(num(t, "responses", 0, 10)) })

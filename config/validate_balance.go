@@ -27,6 +27,9 @@ func (v *validator) balance(b *proxy.Backend) {
 	if b.HashFactor > 0 && (!b.Balance.Hashes() || b.HashType.Method == proxy.MapBased) {
 		warn(b.Pos, "write hash-type consistent", "backend '%s' has no consistent hash: 'hash-balance-factor' has no effect", b.Name)
 	}
+	if c := b.Cookie; c != nil && c.Mode != proxy.CookieInsert && (c.MaxIdle+c.MaxLife > 0 || c.HTTPOnly || c.Secure || len(c.Domains)+len(c.Attrs) > 0) {
+		warn(c.Pos, "write insert", "the cookie '%s' is not inserted: its dates and attributes have no effect", c.Name)
+	}
 	ids := map[int]string{}
 	for i := range b.Servers {
 		s := &b.Servers[i]

@@ -178,7 +178,9 @@ func (w writer) backend(be *proxy.Backend, d Document) {
 func (w writer) sticking(be *proxy.Backend) {
 	if c := be.Cookie; c != nil {
 		b := w.block("cookie", c.Name)
-		b.set("insert", cty.True)
+		if int(c.Mode) < len(cookieModes) {
+			b.set(cookieModes[c.Mode], cty.True)
+		}
 		b.scalars("cookie", c)
 	}
 	if be.StickTable != nil {

@@ -348,11 +348,31 @@ type Backend struct {
 	Pos                            source.Pos
 }
 
-// Cookie is `cookie NAME insert [indirect] [nocache]`.
+// CookieMode is who makes the cookie.
+type CookieMode int
+
+// The modes: Reeve sets it, the server's own gets another value or the server's name in front, or it is only looked at.
+const (
+	CookieInsert CookieMode = iota
+	CookieRewrite
+	CookiePrefix
+	CookiePassive
+)
+
+// Cookie is `cookie NAME MODE ...`.
 type Cookie struct {
 	Name     string
-	Indirect bool
-	NoCache  bool
+	Mode     CookieMode
+	Indirect bool // the server never sees the cookie
+	NoCache  bool // an answer that carries it is made private to caches
+	PostOnly bool // inserted into answers to POST alone
+	Preserve bool // what the server sets itself stays
+	HTTPOnly bool // attributes of an inserted cookie, these five
+	Secure   bool
+	Domains  []string
+	Attrs    []string
+	MaxIdle  time.Duration // a cookie that was not used for so long counts for nothing; 0: no bound
+	MaxLife  time.Duration // nor one that was given so long ago
 	Pos      source.Pos
 }
 

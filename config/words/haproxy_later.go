@@ -105,7 +105,7 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy-v2-ssl
 		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni:1 sni-auto socks4:1 ssl ssl-max-ver:1
 		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets verify:1 verifyhost:1 ws:1`},
-	{"cookie", `rewrite prefix postonly preserve httponly secure domain:1 maxidle:1 maxlife:1 dynamic attr:1`},
+	{"cookie", `dynamic`},
 	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},
 }

@@ -199,7 +199,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		rt := e.backs[b.Name]
-		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, retries: b.Retries,
+		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, cookieTail: compileCookie(b.Cookie), retries: b.Retries,
 			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
 			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
 			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}, responses: expected(b)}
@@ -282,7 +282,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		}
 		rt.address = sc.addr
 		if s.Cookie != "" && conf.cookie != nil {
-			sc.setCookie = []byte("Set-Cookie: " + conf.cookie.Name + "=" + s.Cookie + "; path=/\r\n")
+			sc.setCookie = []byte("Set-Cookie: " + conf.cookie.Name + "=" + s.Cookie)
 		}
 		rt.configure(s)
 		conf.servers = append(conf.servers, sc)

@@ -104,6 +104,14 @@ func newPair(t *testing.T, weights []int, change func(*proxy.Backend)) *pair {
 		s.Weight = w
 		servers = append(servers, s)
 	}
+	p.start(servers, change)
+	return p
+}
+
+// start runs both before these servers.
+func (p *pair) start(servers []proxy.Server, change func(*proxy.Backend)) {
+	t := p.t
+	t.Helper()
 	var cfg proxy.Config
 	p.reeve = startLoops(t, 1, proxy.HTTP, servers, func(c *proxy.Config) {
 		change(&c.Backends[0])
@@ -114,7 +122,6 @@ func newPair(t *testing.T, weights []int, change func(*proxy.Backend)) *pair {
 	other.Frontends[0].Binds = []proxy.Bind{{Addr: ports.Free(t, "127.0.0.1")}}
 	other.Frontends[0].Log, other.Backends[0].Log = nil, nil
 	p.addrs = map[string]string{"HAProxy": realHAProxy(t, other).addr, "Reeve": p.reeve.addr}
-	return p
 }
 
 // ask sends one request on a connection of its own and returns the name of the server that answered, or the status.

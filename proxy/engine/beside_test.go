@@ -160,7 +160,7 @@ func haproxyText(c proxy.Config, stats string) string {
 			p(" retry-on %s", strings.Join(k.RetryOn, " "))
 		}
 		if k.Cookie != nil {
-			p(" cookie %s insert%s%s", k.Cookie.Name, map[bool]string{true: " indirect"}[k.Cookie.Indirect], map[bool]string{true: " nocache"}[k.Cookie.NoCache])
+			p(" cookie %s", cookieText(k.Cookie))
 		}
 		for _, s := range k.Servers {
 			line := fmt.Sprintf(" server %s %s weight %d", s.Name, s.Address, s.Weight)

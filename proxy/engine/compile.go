@@ -95,6 +95,7 @@ type backConf struct {
 	preferLast bool
 	persist    bool
 	cookie     *proxy.Cookie
+	cookieTail []byte // what follows the value of an inserted one
 	retries    int
 	redispatch int
 	times      times
@@ -129,7 +130,7 @@ type serverConf struct {
 	shutdownSessions, shutdownBackups bool
 	backup                            bool
 	cookie                            string
-	setCookie                         []byte // the whole Set-Cookie line
+	setCookie                         []byte // the Set-Cookie line up to the value's end
 	checked                           bool
 	sendProxy                         int  // version of the PROXY header that begins a connection; 0: none
 	follow                            bool // addr's port is that of the client, and offset

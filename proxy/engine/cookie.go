@@ -2,7 +2,10 @@ package engine
 
 import (
 	"bytes"
+	"strings"
+	"time"
 
+	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http1"
 )
 
@@ -17,6 +20,11 @@ func (s *session) byCookie() {
 		return
 	}
 	t.flags[2] = 'I'
+	if t.bc.cookie.Mode == proxy.CookiePrefix {
+		value, _, _ = bytes.Cut(value, prefixMark)
+	} else if value, ok = s.dated(value); !ok {
+		return
+	}
 	for _, sc := range t.bc.servers {
 		if sc.cookie == "" || sc.cookie != string(value) {
 			continue
@@ -33,22 +41,91 @@ func (s *session) byCookie() {
 	}
 }
 
-// cookieLine passes a Cookie header on without the cookie that is ours (indirect).
+// prefixMark stands between the server's name and the server's own value, dateMark in front of a date.
+var prefixMark, dateMark = []byte{'~'}, []byte{'|'}
+
+// dated takes the dates off a cookie's value: when it was used last and when it was given. false: it is too old.
+func (s *session) dated(value []byte) ([]byte, bool) {
+	t, c := s.t, s.t.bc.cookie
+	name, dates, _ := bytes.Cut(value, dateMark)
+	last, first, _ := bytes.Cut(dates, dateMark)
+	t.lastSeen, t.firstSeen = parseDate(last), parseDate(first)
+	now := s.l.wall / int64(time.Second)
+	switch {
+	case c.MaxLife > 0 && stale(t.firstSeen, now, c.MaxLife):
+		t.flags[2] = 'O'
+	case c.MaxIdle > 0 && stale(t.lastSeen, now, c.MaxIdle):
+		t.flags[2] = 'E'
+	default:
+		return name, true
+	}
+	t.lastSeen, t.firstSeen = 0, 0
+	return nil, false
+}
+
+// stale: longer ago than most, or more than a day in the future, which no clock that is a little wrong explains.
+func stale(date, now int64, most time.Duration) bool {
+	return date != 0 && (now-date > int64(most/time.Second) || date-now > 86400)
+}
+
+// A date is five characters of six bits each, which count four seconds.
+const dateDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// parseDate is the Unix seconds of a date, 0 if it is none.
+func parseDate(b []byte) int64 {
+	if len(b) < 5 {
+		return 0
+	}
+	n := int64(0)
+	for _, c := range b[:5] {
+		d := strings.IndexByte(dateDigits, c)
+		if d < 0 {
+			return 0
+		}
+		n = n<<6 | int64(d)
+	}
+	return n << 2
+}
+
+func (w *writer) date(seconds int64) {
+	b := [6]byte{'|'}
+	for i, n := 5, (seconds+3)>>2; i > 0; i, n = i-1, n>>6 {
+		b[i] = dateDigits[n&63]
+	}
+	w.bytes(b[:])
+}
+
+// editsCookies: the server is not to see the client's cookie as it is.
+func (t *txn) editsCookies() bool {
+	c := t.bc.cookie
+	return c != nil && (c.Mode == proxy.CookieInsert && c.Indirect || c.Mode == proxy.CookiePrefix)
+}
+
+// cookieLine passes a Cookie header on without the cookie that is ours (indirect), or without the server's name in it
+// (prefix).
 func (s *session) cookieLine(w *writer, hd *http1.Header, in []byte) {
 	v, name := hd.Value.Of(in), s.t.bc.cookie.Name
 	start, end := ourCookie(v, name)
+	if start >= 0 && s.t.bc.cookie.Mode == proxy.CookiePrefix {
+		start += len(name) + 1
+		if end = start + bytes.IndexByte(v[start:end], prefixMark[0]) + 1; end == start {
+			start = -1
+		}
+	}
 	if start < 0 {
 		w.header(hd, in)
 		return
 	}
-	head, tail := bytes.TrimRight(v[:start], "; \t"), bytes.TrimLeft(v[end:], "; \t")
-	if len(head)+len(tail) == 0 {
-		return
+	head, tail := v[:start], v[end:]
+	if s.t.bc.cookie.Mode != proxy.CookiePrefix {
+		if head, tail = bytes.TrimRight(head, "; \t"), bytes.TrimLeft(tail, "; \t"); len(head)+len(tail) == 0 {
+			return
+		}
 	}
 	w.bytes(hd.Name.Of(in))
 	w.text(": ")
 	w.bytes(head)
-	if len(head) > 0 && len(tail) > 0 {
+	if len(head) > 0 && len(tail) > 0 && s.t.bc.cookie.Mode != proxy.CookiePrefix {
 		w.text("; ")
 	}
 	w.bytes(tail)
@@ -86,10 +163,106 @@ func findCookie(h *http1.Head, in []byte, name string) ([]byte, bool) {
 	return nil, false
 }
 
-// insertsCookie: the client came without a cookie of the server that serves it.
-func (s *session) insertsCookie() bool {
+// serverCookie sees to a Set-Cookie of the server; false: it is passed on as it is.
+func (s *session) serverCookie(w *writer, hd *http1.Header, in []byte) bool {
 	t := s.t
-	return t.bc.cookie != nil && t.sc.setCookie != nil && !(t.flags[2] == 'V' && t.persistent)
+	c, v := t.bc.cookie, hd.Value.Of(in)
+	if c == nil || !setsOurs(v, c.Name) {
+		return false
+	}
+	t.flags[3] = 'P'
+	value := v[len(c.Name)+1:]
+	switch {
+	case c.Preserve:
+		return false
+	case c.Mode == proxy.CookieInsert, c.Indirect && t.direct():
+		t.flags[3] = 'D'
+		return true
+	case t.sc.cookie == "" || c.Mode == proxy.CookiePassive:
+		return false
+	}
+	t.flags[3] = 'R'
+	w.bytes(hd.Name.Of(in))
+	w.text(": ")
+	w.text(c.Name)
+	w.text("=")
+	w.text(t.sc.cookie)
+	if c.Mode == proxy.CookiePrefix {
+		w.bytes(prefixMark)
+	} else if end := bytes.IndexByte(value, ';'); end >= 0 {
+		value = value[end:]
+	} else {
+		value = nil
+	}
+	w.bytes(value)
+	w.text("\r\n")
+	return true
+}
+
+// direct: the client's cookie led to the server that serves it.
+func (t *txn) direct() bool { return t.flags[2] == 'V' && t.persistent }
+
+// insertsCookie: the client came without a cookie of the server that serves it, or with one whose dates want renewal.
+func (s *session) insertsCookie() bool {
+	t, c := s.t, s.t.bc.cookie
+	if c.Mode != proxy.CookieInsert || t.sc.cookie == "" || c.Preserve && t.flags[3] == 'P' || c.PostOnly && t.method != http1.POST {
+		return false
+	}
+	now := s.l.wall / int64(time.Second)
+	return !t.direct() ||
+		(c.MaxIdle > 0 || t.lastSeen != 0) && t.lastSeen < now ||
+		(c.MaxLife > 0) != (t.firstSeen != 0)
+}
+
+// giveCookie adds the cookie to an answer whose other headers are written.
+func (s *session) giveCookie(w *writer, h *http1.Head, in []byte) {
+	t, c := s.t, s.t.bc.cookie
+	if !s.insertsCookie() {
+		if t.flags[3] == '-' {
+			t.flags[3] = 'N'
+		}
+		return
+	}
+	w.bytes(t.sc.setCookie)
+	if c.MaxIdle > 0 || c.MaxLife > 0 {
+		now := s.l.wall / int64(time.Second)
+		w.date(now)
+		if c.MaxLife > 0 {
+			first := t.firstSeen
+			if first == 0 {
+				first = now
+			}
+			w.date(first)
+		}
+	}
+	w.bytes(t.bc.cookieTail)
+	if t.flags[3] = 'I'; t.direct() {
+		t.flags[3] = 'U'
+	}
+	if c.NoCache && (t.method == http1.GET || t.method == http1.HEAD) && cacheable(h, in) {
+		w.text("Cache-Control: private\r\n")
+	}
+}
+
+// compileCookie makes what follows the value of an inserted cookie.
+func compileCookie(c *proxy.Cookie) []byte {
+	if c == nil {
+		return nil
+	}
+	tail := "; path=/"
+	for _, d := range c.Domains {
+		tail += "; domain=" + d
+	}
+	if c.HTTPOnly {
+		tail += "; HttpOnly"
+	}
+	if c.Secure {
+		tail += "; Secure"
+	}
+	for _, a := range c.Attrs {
+		tail += "; " + a
+	}
+	return []byte(tail + "\r\n")
 }
 
 func setsOurs(v []byte, name string) bool {

@@ -58,7 +58,7 @@ func (s *session) composeRequest() bool {
 			continue
 		case hd.Hop:
 			continue
-		case hd.ID == http1.Cookie && t.bc.cookie != nil && t.bc.cookie.Indirect:
+		case hd.ID == http1.Cookie && t.editsCookies():
 			s.cookieLine(&w, hd, in)
 			continue
 		}
@@ -129,8 +129,6 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 	w.text("HTTP/1.1")
 	w.bytes(h.Line.Of(in)[8:])
 	w.text("\r\n")
-	insert := s.insertsCookie()
-	private := insert && t.bc.cookie.NoCache && cacheable(h, in)
 	for i := range h.Headers[:h.N] {
 		hd := &h.Headers[i]
 		switch {
@@ -139,19 +137,13 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 			(h.LengthDropped || tunnel) && hd.ID == http1.ContentLength,
 			tunnel && hd.ID == http1.TransferEncoding, // the server's mistake, which the client would have to ignore
 			hd.ID == http1.TransferEncoding && t.minor == 0,
-			hd.ID == http1.SetCookie && t.bc.cookie != nil && setsOurs(hd.Value.Of(in), t.bc.cookie.Name):
+			hd.ID == http1.SetCookie && s.serverCookie(&w, hd, in):
 			continue
 		}
 		w.header(hd, in)
 	}
-	if insert {
-		w.bytes(t.sc.setCookie)
-		t.flags[3] = 'I'
-	} else if t.bc.cookie != nil {
-		t.flags[3] = 'N'
-	}
-	if private {
-		w.text("Cache-Control: private\r\n")
+	if t.bc.cookie != nil {
+		s.giveCookie(&w, h, in)
 	}
 	switch {
 	case h.Status == 101:

@@ -98,6 +98,7 @@ type txn struct {
 	chunks                                                   http1.Chunks // and where they lead
 	class, offset                                            int32        // of the queue's order
 	hash                                                     uint32
+	lastSeen, firstSeen                                      int64 // dates of the client's cookie, Unix seconds, 0: none
 	keyed                                                    keyState
 	line                                                     []byte
 }
@@ -137,6 +138,7 @@ func (t *txn) clear() {
 	t.settled, t.private, t.own, t.held, t.null, t.spoke = false, false, false, false, false, false
 	t.queueServer, t.queueBackend, t.ahead, t.chunks = 0, 0, 0, http1.Chunks{}
 	t.class, t.offset, t.hash, t.keyed = 0, 0, 0, keyUnasked
+	t.lastSeen, t.firstSeen = 0, 0
 	t.line = t.line[:0]
 }
 
