@@ -23,6 +23,8 @@ func load(t *testing.T, args ...string) config.Document {
 // TestExamples: not even a warning.
 func TestExamples(t *testing.T) {
 	load(t, "first/haproxy.cfg")
+	load(t, "dns/haproxy.cfg")
+	load(t, "syslog/haproxy.cfg")
 	load(t, "three/site.hcl")
 	load(t, "classic-pair/haproxy.cfg")
 	load(t, "classic-pair/lb1.conf")

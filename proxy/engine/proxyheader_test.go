@@ -269,6 +269,20 @@ func TestProxyHeaderWithHAProxy(t *testing.T) {
 	}
 }
 
+// TestProxyHeaderOfNginx: nginx in front, which sends version 1.
+func TestProxyHeaderOfNginx(t *testing.T) {
+	s := start(t, proxy.HTTP, []proxy.Server{echoForwarded(t)}, func(c *proxy.Config) { acceptProxy(c); tellClient(c) })
+	at := ports.Free(t, "127.0.0.1")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nginx.conf")
+	write(t, file, fmt.Sprintf("load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nmaster_process off;\npid %s/pid;\nerror_log stderr;\n"+
+		"events {}\nstream {\n server {\n listen %s reuseport;\n proxy_pass %s;\n proxy_protocol on;\n }\n}\n", dir, at, s.addr))
+	peer(t, at, "nginx", "-p", dir, "-c", file, "-e", "stderr")
+	if got := from(t, "127.0.0.77", at.String()); got != "127.0.0.77" {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestProxyHeaderWithNginx: nginx tells all that it understood of the header.
 func TestProxyHeaderWithNginx(t *testing.T) {
 	for version := 1; version <= 2; version++ {
