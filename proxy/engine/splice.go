@@ -74,13 +74,16 @@ func (b *body) stretch(n int) {
 	}
 }
 
+// plain: what is read and written is what passes over the socket.
+func (c *conn) plain() bool { return c.tls == nil && c.stream == nil }
+
 // spliceable reports whether the body goes through a pipe from here on: it has proven long, there is a good piece of it
 // left, and nothing of it is in a buffer any more.
 func (s *session) spliceable(src, dst *conn, b *body) bool {
 	if b.pipe != nil {
 		return true
 	}
-	if src.tls != nil || dst.tls != nil {
+	if !src.plain() || !dst.plain() {
 		return false
 	}
 	if b.run < spliceAfter || b.approved > 0 || src.in != nil && src.in.r < src.in.w || dst.out != nil || !src.readable || src.eof || src.broken {
