@@ -174,7 +174,10 @@ func parse2(b []byte, h *Header) (int, Fault) {
 	if !ok {
 		return 0, BadFamily
 	}
-	return n, extensions(b, at, h)
+	if f := extensions(b, at, h); f != None {
+		return 0, f
+	}
+	return n, None
 }
 
 // address2 reads the addresses and tells where they end.
