@@ -236,7 +236,7 @@ func (s *service) writePID() error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
 	if err != nil {
-		return fmt.Errorf("Cannot create pidfile %s : %w", path, err)
+		return fmt.Errorf("cannot create pidfile %s : %w", path, err)
 	}
 	_, err = f.WriteString(strconv.Itoa(os.Getpid()) + "\n")
 	return errors.Join(err, f.Close())

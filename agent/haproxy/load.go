@@ -20,8 +20,6 @@ const (
 	exitNoListener = 2
 )
 
-// Colons in haproxy's messages stand behind a blank.
-
 // missing is a file or directory that can't be read.
 func missing(path string, err error) error {
 	var number syscall.Errno

@@ -32,7 +32,7 @@ type openResult struct {
 	P999     float64 `json:"p999"`
 }
 
-// patience is how long the client waits for the last answers.
+// openPatience is how long the client waits for the last answers.
 const openPatience = 2 * time.Second
 
 // opener is the client: one loop, like what it measures.

@@ -42,7 +42,7 @@ type machine struct {
 	Go      string `json:"go"`
 }
 
-// State is how a row ended.
+// state is how a row ended.
 type state string
 
 const (

@@ -74,7 +74,6 @@ type soaking struct {
 	file    string
 	servers []*server
 	began   time.Time
-	asked   int // of the process's state
 	r       Report
 
 	mu   sync.Mutex
