@@ -35,6 +35,18 @@ func newBody(kind bodyKind, length int64) body {
 	return b
 }
 
+// lookAhead follows chunks that are here already, from a place on: up to where, and whether all of it is good.
+func lookAhead(c *http1.Chunks, rest []byte, at int) (int, http1.Fault) {
+	for at < len(rest) && !c.Done() {
+		n, _, f := c.Next(rest[at:])
+		if f != http1.None {
+			return at, f
+		}
+		at += n
+	}
+	return at, http1.None
+}
+
 // approve looks at what came after the approved bytes.
 func (b *body) approve(in *buffer) {
 	if b.done || in == nil || b.fault != http1.None {

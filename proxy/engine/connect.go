@@ -375,11 +375,7 @@ func bodyLen(b *body, rest []byte, length int64) int {
 		return int(length)
 	case byChunks:
 		var c http1.Chunks
-		at := 0
-		for !c.Done() && at < len(rest) {
-			n, _, _ := c.Next(rest[at:])
-			at += n
-		}
+		at, _ := lookAhead(&c, rest, 0)
 		return at
 	}
 	return 0

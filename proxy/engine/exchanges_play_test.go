@@ -289,14 +289,13 @@ func (s *stage) sortLog(done chan struct{}) {
 
 // seat is one end of a connection, a client's or the server's, and what was said there.
 type seat struct {
-	c        *net.TCPConn
-	sending  sync.WaitGroup
-	got      []byte
-	want     []byte // so far
-	sent     []byte
-	gone     bool // closed by ourselves
-	ended    bool
-	mismatch bool
+	c       *net.TCPConn
+	sending sync.WaitGroup
+	got     []byte
+	want    []byte // so far
+	sent    []byte
+	gone    bool // closed by ourselves
+	ended   bool
 }
 
 // performance is one exchange being played.

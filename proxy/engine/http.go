@@ -201,12 +201,9 @@ func (s *session) bodyBegins(rest []byte) bool {
 	t := s.t
 	whole := t.req.done
 	if t.req.kind == byChunks {
-		for t.ahead < len(rest) && !t.chunks.Done() {
-			n, _, f := t.chunks.Next(rest[t.ahead:])
-			if f != http1.None {
-				return false
-			}
-			t.ahead += n
+		var f http1.Fault
+		if t.ahead, f = lookAhead(&t.chunks, rest, t.ahead); f != http1.None {
+			return false
 		}
 		whole = t.chunks.Done()
 	} else if t.req.kind == byLength {
@@ -372,7 +369,8 @@ func (s *session) answerDone() http1.Fault {
 		t.res = newBody(noBody, 0)
 	case h.Chunked:
 		t.res = newBody(byChunks, 0)
-		if f := chunksBegin(in[h.Len:]); f != http1.None {
+		var c http1.Chunks
+		if _, f := lookAhead(&c, in[h.Len:], 0); f != http1.None {
 			return f
 		}
 		t.res.unchunk = t.minor == 0
@@ -398,28 +396,6 @@ func (s *session) answerDone() http1.Fault {
 	s.countAnswer(h.Status)
 	if tunnel {
 		s.enterTunnel()
-	}
-	return http1.None
-}
-
-// ownsConnection: NTLM and Negotiate authenticate the connection, so nobody else may be given it.
-func ownsConnection(h *http1.Head, in []byte) bool {
-	if h.Status != 401 && h.Status != 407 {
-		return false
-	}
-	hd, ok := h.Get(http1.WWWAuthenticate)
-	v := hd.Value.Of(in)
-	return ok && (hasFoldPrefix(v, "ntlm") || hasFoldPrefix(v, "negotiate"))
-}
-
-func chunksBegin(rest []byte) http1.Fault {
-	var c http1.Chunks
-	for at := 0; at < len(rest) && !c.Done(); {
-		n, _, f := c.Next(rest[at:])
-		if f != http1.None {
-			return f
-		}
-		at += n
 	}
 	return http1.None
 }

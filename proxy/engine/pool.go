@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/http1"
 )
 
 const (
@@ -169,6 +170,16 @@ func (s *session) reuse() bool {
 		return true
 	}
 	return false
+}
+
+// ownsConnection: NTLM and Negotiate authenticate the connection, so nobody else may be given it.
+func ownsConnection(h *http1.Head, in []byte) bool {
+	if h.Status != 401 && h.Status != 407 {
+		return false
+	}
+	hd, ok := h.Get(http1.WWWAuthenticate)
+	v := hd.Value.Of(in)
+	return ok && (hasFoldPrefix(v, "ntlm") || hasFoldPrefix(v, "negotiate"))
 }
 
 // pin keeps the connection for the next request of the same client: the server has asked to authenticate it (NTLM,
