@@ -73,6 +73,9 @@ var arrows = []struct {
 	{from: "proxy/http1", to: "net", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "net", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "os", because: "pure core", direct: true},
+	{from: "proxy/rule", to: "net", because: "pure core", direct: true},
+	{from: "proxy/rule", to: "os", because: "pure core", direct: true},
+	{from: "proxy/rule", to: "log", because: "pure core", direct: true},
 }
 
 // TestArrows holds the picture of the house: who may import whom.

@@ -7,143 +7,9 @@ import (
 	"strings"
 
 	"github.com/reeve-lb/reeve/config/tree"
-	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/rule"
 )
-
-// acl reads `acl NAME path_beg [-i] [--] VALUE...`.
-func (d *decoder) acl(f *proxy.Frontend, k tree.Node) {
-	if len(k.Args) > 0 {
-		d.broken[brokenKey("acl", f.Name, k.Args[0].Text)] = true // until it is read well
-	}
-	if len(k.Args) < 2 {
-		d.errorf(k.Pos, "acl NAME path_beg [-i] VALUE...", "'acl' needs a name and a test")
-		return
-	}
-	a := proxy.ACL{Name: k.Args[0].Text, Criterion: k.Args[1].Text, Pos: k.Pos}
-	if strings.Trim(a.Name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-") != "" ||
-		a.Name == "or" || a.Name == "if" || a.Name == "unless" {
-		d.errorf(k.Args[0].Pos, "letters, digits, _ . : -", "%s can't be the name of an acl", tree.Quote(a.Name))
-		return
-	}
-	if !d.criterion(k.Args[1]) {
-		return
-	}
-	rest := k.Args[2:]
-	for len(rest) > 0 && strings.HasPrefix(rest[0].Text, "-") {
-		flag := rest[0]
-		rest = rest[1:]
-		if flag.Text == "--" {
-			break
-		}
-		if flag.Text != "-i" {
-			d.errorf(flag.Pos, "", "the flag %s of an acl is not supported yet", tree.Quote(flag.Text))
-			return
-		}
-		a.Fold = true
-	}
-	if a.Values = texts(rest); len(rest) == 0 {
-		d.warnf(k.Pos, "", "acl '%s' has no value and never matches", a.Name)
-	}
-	delete(d.broken, brokenKey("acl", f.Name, a.Name))
-	f.ACLs = append(f.ACLs, a)
-}
-
-func (d *decoder) criterion(w tree.Word) bool {
-	if w.Text == "path_beg" {
-		return true
-	}
-	base := w.Text[:len(w.Text)-len(strings.TrimLeft(w.Text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."))]
-	if slices.Contains(words.Fetches, base) || slices.Contains(words.Fetches, w.Text) {
-		d.errorf(w.Pos, "", "the test %s is not supported yet", tree.Quote(w.Text))
-		return false
-	}
-	hint := ""
-	if c := words.Nearest(base, append([]string{"path_beg"}, words.Fetches...)); c != "" {
-		hint = "did you mean '" + c + "'?"
-	}
-	d.errorf(w.Pos, hint, "unknown test %s", tree.Quote(w.Text))
-	return false
-}
-
-// useBackend reads `use_backend NAME [if|unless CONDITION]`.
-func (d *decoder) useBackend(f *proxy.Frontend, k tree.Node) {
-	if len(k.Args) == 0 {
-		d.errorf(k.Pos, "use_backend NAME if CONDITION", "'use_backend' needs the name of a backend")
-		return
-	}
-	u := proxy.UseBackend{Backend: k.Args[0].Text, Pos: k.Args[0].Pos}
-	if strings.Contains(u.Backend, "%[") {
-		d.errorf(u.Pos, "", "a backend's name made of samples is not supported yet")
-		return
-	}
-	if len(k.Args) > 1 {
-		c, ok := d.condition(f, k.Args[1:])
-		if !ok {
-			return
-		}
-		u.Cond = c
-	}
-	f.UseBackend = append(f.UseBackend, u)
-}
-
-// condition reads `if A !B || C` (or unless): an OR of ANDs.
-func (d *decoder) condition(f *proxy.Frontend, ws []tree.Word) (*proxy.Condition, bool) {
-	c := &proxy.Condition{Unless: ws[0].Text == "unless"}
-	if ws[0].Text != "if" && !c.Unless {
-		d.errorf(ws[0].Pos, "if or unless", "%s can't follow the backend's name", tree.Quote(ws[0].Text))
-		return nil, false
-	}
-	var and []proxy.Term
-	last := ws[0]
-	close := func() bool {
-		if len(and) == 0 {
-			d.errorf(last.Pos, "", "the name of an acl is missing after %s", tree.Quote(last.Text))
-			return false
-		}
-		c.Any = append(c.Any, and)
-		and = nil
-		return true
-	}
-	not := false
-	for _, w := range ws[1:] {
-		name := w.Text
-		if name == "||" || name == "or" {
-			if not || !close() {
-				return nil, false
-			}
-			last = w
-			continue
-		}
-		for strings.HasPrefix(name, "!") {
-			not, name = !not, name[1:]
-		}
-		last = w
-		switch {
-		case name == "":
-			continue // the ! stands alone, its acl follows
-		case name == "{":
-			d.errorf(w.Pos, "name the test in an acl line", "'{ ... }' is not supported yet")
-			return nil, false
-		case slices.Contains(words.PredefinedACLs, name):
-			d.errorf(w.Pos, "", "the predefined acl '%s' is not supported yet", name)
-			return nil, false
-		}
-		and = append(and, proxy.Term{ACL: name, Not: not})
-		if k := brokenKey("acl", f.Name, name); d.places[k].IsZero() {
-			d.places[k] = w.Pos
-		}
-		not = false
-	}
-	if not {
-		d.errorf(last.Pos, "", "the name of an acl is missing after '!'")
-		return nil, false
-	}
-	if !close() {
-		return nil, false
-	}
-	return c, true
-}
 
 // cookie reads `cookie NAME insert|rewrite|prefix ...`.
 func (d *decoder) cookie(b *proxy.Backend, k tree.Node) {
@@ -277,7 +143,7 @@ func (d *decoder) stickOn(b *proxy.Backend, k tree.Node) {
 	r := proxy.StickRule{On: k.Args[0].Text, Pos: k.Args[0].Pos}
 	if r.On != "src" {
 		hint := "src"
-		if !slices.Contains(words.Fetches, r.On) {
+		if !rule.Known(r.On) {
 			d.errorf(k.Args[0].Pos, hint, "unknown sample %s", tree.Quote(r.On))
 		} else {
 			d.errorf(k.Args[0].Pos, hint, "'stick on %s' is not supported yet", r.On)

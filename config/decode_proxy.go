@@ -83,6 +83,11 @@ func (d *decoder) global(n tree.Node) {
 // setDefaults reads a defaults section for its mistakes and keeps its lines for the proxies that follow.
 func (d *decoder) setDefaults(n tree.Node) {
 	p := newProxyState("listen", "", n.Pos)
+	for _, k := range n.Kids {
+		if onlyNamed[k.Def.Name] && len(n.Args) == 0 {
+			d.errorf(k.Pos, "write defaults NAME", "'%s' is not allowed in a defaults section without a name", k.Def.Name)
+		}
+	}
 	d.lines(p, n.Kids)
 	d.defaults[d.dialect] = n.Kids
 }
@@ -132,10 +137,6 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 	switch k.Def.Name {
 	case "bind":
 		d.bind(p.front, k)
-	case "acl":
-		d.acl(p.front, k)
-	case "use_backend":
-		d.useBackend(p.front, k)
 	case "default_backend", "maxconn", "rate-limit sessions":
 		if d.scalar(k, p.front) {
 			d.places[brokenKey("frontend", p.front.Name, k.Def.Name)] = k.Args[0].Pos
@@ -176,7 +177,9 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 	case "option redispatch":
 		d.redispatch(p.back, k)
 	default:
-		d.commonLine(p, k)
+		if !d.ruleLine(p, k) {
+			d.commonLine(p, k)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
@@ -66,6 +67,19 @@ var (
 	overrideType = reflect.TypeFor[InstanceOverride]()
 )
 
+// lineTypes are lines of free words: they change as a whole.
+var lineTypes = []reflect.Type{reflect.TypeFor[proxy.Rule](), reflect.TypeFor[proxy.ACL](), reflect.TypeFor[proxy.UseBackend](),
+	reflect.TypeFor[proxy.UseServer]()}
+
+// sameWords compares two lines word by word: what they print does not tell where words begin.
+func sameWords(a, b reflect.Value) bool {
+	d := differ{}
+	for i := range a.NumField() {
+		d.walk("line", a.Field(i), b.Field(i))
+	}
+	return len(d.changes) == 0
+}
+
 func said(v reflect.Value) string {
 	if v.IsNil() {
 		return "as the instance"
@@ -76,6 +90,10 @@ func said(v reflect.Value) string {
 func (d *differ) walk(path string, a, b reflect.Value) {
 	switch {
 	case a.Type() == posType:
+	case slices.Contains(lineTypes, a.Type()):
+		if o, n := a.Interface().(fmt.Stringer).String(), b.Interface().(fmt.Stringer).String(); o != n || !sameWords(a, b) {
+			d.at(a, b, func() { d.add(path, Changed, o, n) })
+		}
 	case isLeaf(a.Type()):
 		if a.Equal(b) {
 			return
@@ -352,7 +370,8 @@ var spelled = map[string]string{
 	"MailFrom": "notification_email_from", "HeloName": "smtp_helo_name", "URL": "url", "SNMP": "snmp", "Stick": "stick_on", "MaxConn": "maxconn",
 	"NbThread": "nbthread", "Timeouts": "timeout", "ForwardFor": "forwardfor", "PIDFile": "pidfile", "HardStop": "hard_stop_after",
 	"NoCache": "nocache", "DontLogNull": "dontlognull", "AuthPass": "auth_pass", "NoPreempt": "nopreempt", "VIPLifetime": "vip_lifetime",
-	"Nodes": "node", "Frontends": "frontend", "Backends": "backend", "Servers": "server", "Binds": "bind", "ACLs": "acl", "Checks": "check",
+	"Nodes": "node", "Frontends": "frontend", "Backends": "backend", "Servers": "server", "Binds": "bind", "ACLs": "acl", "HTTPRequest": "http-request", "HTTPResponse": "http-response",
+	"HTTPAfterResponse": "http-after-response", "TCPRequest": "tcp-request", "TCPResponse": "tcp-response", "UseServer": "use-server", "Checks": "check",
 }
 
 func wordOf(field string) string {

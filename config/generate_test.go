@@ -3,11 +3,13 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/reeve-lb/reeve/check"
+	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/vrrp"
 )
@@ -162,34 +164,80 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 	})
 	f.NoH2Upgrade = rapid.Bool().Draw(t, "no h2")
 	f.MaxConn, f.SessionRate = num(t, "maxconn", 0, 1000), num(t, "sessions", 0, 1000)
-	f.ACLs = list(t, "acls", 3, func(j int) proxy.ACL {
-		return proxy.ACL{Name: fmt.Sprintf("a%d", j), Criterion: "path_beg", Fold: rapid.Bool().Draw(t, "fold"),
-			Values: list(t, "values", 3, func(int) string { return str(t, "value") })}
-	})
+	f.Rules = genRules(t)
+	f.Monitor = proxy.Monitor{URI: maybe(t, "monitor", func() string { return str(t, "monitor") })}
+	f.Monitor.Fail = list(t, "fail", 2, func(int) proxy.Rule { return proxy.Rule{Words: genCond(t, "fail", f.ACLs)} })
 	if len(d.Proxy.Backends) == 0 {
 		return f
 	}
 	pick := func(label string) string { return rapid.SampledFrom(d.Proxy.Backends).Draw(t, label).Name }
 	f.DefaultBackend = maybe(t, "default", func() string { return pick("default") })
 	f.UseBackend = list(t, "rules", 2, func(int) proxy.UseBackend {
-		u := proxy.UseBackend{Backend: pick("rule")}
-		if len(f.ACLs) > 0 && rapid.Bool().Draw(t, "cond") {
-			u.Cond = &proxy.Condition{Unless: rapid.Bool().Draw(t, "unless")}
-			for range num(t, "any", 1, 3) {
-				and := []proxy.Term{}
-				for range num(t, "and", 1, 3) {
-					and = append(and, proxy.Term{ACL: rapid.SampledFrom(f.ACLs).Draw(t, "acl").Name, Not: rapid.Bool().Draw(t, "not")})
-				}
-				u.Cond.Any = append(u.Cond.Any, and)
-			}
-		}
+		u := proxy.UseBackend{Backend: pick("rule"), Cond: maybe(t, "cond", func() []proxy.Word { return genCond(t, "cond", f.ACLs) })}
 		return u
 	})
 	return f
 }
 
+// genCond is a condition over these ACLs.
+func genCond(t *rapid.T, label string, acls []proxy.ACL) []proxy.Word {
+	names := []string{"TRUE", "METH_GET", "!LOCALHOST"}
+	for _, a := range acls {
+		names = append(names, a.Name, "!"+a.Name)
+	}
+	texts := []string{rapid.SampledFrom([]string{"if", "unless"}).Draw(t, label+" if")}
+	for i := range num(t, label+" terms", 1, 3) {
+		if i > 0 && rapid.Bool().Draw(t, label+" or") {
+			texts = append(texts, "||")
+		}
+		if rapid.Bool().Draw(t, label+" inline") {
+			texts = append(texts, "{", "src", "10.0.0.0/8", "}")
+		} else {
+			texts = append(texts, rapid.SampledFrom(names).Draw(t, label+" acl"))
+		}
+	}
+	return proxy.Line(source.Pos{}, texts...)
+}
+
+// genRuleList are rules that begin with one of these, perhaps under a condition; a _ in them is any text.
+func genRuleList(t *rapid.T, label string, acls []proxy.ACL, begins ...string) []proxy.Rule {
+	return list(t, label, 2, func(int) proxy.Rule {
+		ws := proxy.Words(rapid.SampledFrom(begins).Draw(t, label))
+		for i := range ws {
+			if ws[i].Text == "_" {
+				ws[i].Text = strings.ReplaceAll(str(t, label+" text"), "%", "%%")
+			}
+		}
+		if rapid.Bool().Draw(t, label+" cond") {
+			ws = append(ws, genCond(t, label, acls)...)
+		}
+		return proxy.Rule{Words: ws}
+	})
+}
+
+func genRules(t *rapid.T) proxy.Rules {
+	acls := list(t, "acls", 3, func(j int) proxy.ACL {
+		begin := rapid.SampledFrom([]string{"path_beg -i --", "hdr(host) -m end --", "url_param(id),lower --", "var(txn.x) -m str --"}).Draw(t, "test")
+		a := proxy.ACL{Name: fmt.Sprintf("a%d", j), Test: proxy.Words(begin)}
+		for range num(t, "values", 1, 3) {
+			a.Test = append(a.Test, proxy.Word{Text: str(t, "value")})
+		}
+		return a
+	})
+	return proxy.Rules{ACLs: acls,
+		TCPRequest:  genRuleList(t, "tcp-request", acls, "content accept", "content reject", "session set-var(sess.s) src", "connection silent-drop"),
+		TCPResponse: genRuleList(t, "tcp-response", acls, "content accept", "content reject"),
+		HTTPRequest: genRuleList(t, "http-request", acls, "deny deny_status 429", "set-header X-A _", "return status 200 content-type text/plain string _",
+			"set-path /a%[path]", "replace-header X-B (.*) _", "redirect prefix _ code 301", "tarpit"),
+		HTTPResponse:      genRuleList(t, "http-response", acls, "del-header Server", "set-status 404 reason x", "add-header X-C _"),
+		HTTPAfterResponse: genRuleList(t, "http-after-response", acls, "set-header X-D _"),
+		Redirect:          genRuleList(t, "redirect", acls, "scheme https", "location _ code 303 drop-query"),
+	}
+}
+
 func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b := proxy.Backend{Name: fmt.Sprintf("b%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, false, d.Proxy.Global.Log)}
+	b.Rules = genRules(t)
 	genBalance(t, &b)
 	b.Retries, b.Redispatch = num(t, "retries", 0, 10), num(t, "redispatch", -3, 3)
 	b.HTTPReuse = rapid.SampledFrom([]proxy.Reuse{proxy.ReuseSafe, proxy.ReuseNever, proxy.ReuseAggressive, proxy.ReuseAlways}).Draw(t, "reuse")
@@ -224,6 +272,12 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 			checkProxy: rapid.Bool().Draw(t, "check proxy")})
 		return s
 	})
+	if len(b.Servers) > 0 {
+		b.UseServer = list(t, "use-server", 2, func(int) proxy.UseServer {
+			return proxy.UseServer{Server: rapid.SampledFrom(b.Servers).Draw(t, "use").Name,
+				Cond: maybe(t, "use cond", func() []proxy.Word { return genCond(t, "use", b.ACLs) })}
+		})
+	}
 	state.checks(&b, d.Proxy.Global.SpreadChecks, d.Checks)
 	genFollowers(t, &b)
 	return b

@@ -75,25 +75,20 @@ func logLines(targets, global []proxy.LogTarget) []string {
 	return out
 }
 
-func conditionWords(c *proxy.Condition) []string {
-	if c == nil {
-		return nil
+// ruleTexts are the words of a rule as they are spelled.
+func ruleTexts(ws []proxy.Word) []string {
+	out := make([]string, len(ws))
+	for i, w := range ws {
+		out[i] = w.Text
 	}
-	out := []string{"if"}
-	if c.Unless {
-		out[0] = "unless"
-	}
-	for i, and := range c.Any {
-		if i > 0 {
-			out = append(out, "||")
-		}
-		for _, t := range and {
-			name := t.ACL
-			if t.Not {
-				name = "!" + name
-			}
-			out = append(out, name)
-		}
+	return out
+}
+
+// listLines spells rules line by line.
+func listLines(rules []proxy.Rule) []string {
+	var out []string
+	for _, r := range rules {
+		out = append(out, haproxycfg.Join(ruleTexts(r.Words)...))
 	}
 	return out
 }

@@ -34,6 +34,7 @@ func (v *validator) run() {
 	for i := range v.doc.Proxy.Backends {
 		v.backend(&v.doc.Proxy.Backends[i])
 	}
+	v.rules()
 	v.proxyNames()
 	v.binds()
 	v.timeouts()
@@ -84,15 +85,6 @@ func (v *validator) frontend(f *proxy.Frontend) {
 		at := v.place("frontend", f.Name, "default_backend", f.Pos)
 		v.target(f, f.DefaultBackend, at)
 	}
-	for _, u := range f.UseBackend {
-		v.target(f, u.Backend, u.Pos)
-		v.condition(f, u)
-	}
-	if f.Mode != proxy.HTTP {
-		for _, a := range f.ACLs {
-			v.ps.Warnf(a.Pos, "write mode http", "frontend '%s' is in %s mode and has no paths: acl '%s' never matches", f.Name, f.Mode, a.Name)
-		}
-	}
 	for _, b := range f.Binds {
 		v.bindTLS(b.TLS)
 	}
@@ -118,28 +110,11 @@ func (v *validator) target(f *proxy.Frontend, name string, at source.Pos) {
 	}
 }
 
-func (v *validator) condition(f *proxy.Frontend, u proxy.UseBackend) {
-	if u.Cond == nil {
-		return
-	}
-	var known []string
-	for _, a := range f.ACLs {
-		known = append(known, a.Name)
-	}
-	for _, and := range u.Cond.Any {
-		for _, t := range and {
-			if !slices.Contains(known, t.ACL) && !v.isBroken("acl", f.Name, t.ACL) {
-				at := v.place("acl", f.Name, t.ACL, u.Pos)
-				v.ps.Errorf(at, meant(t.ACL, known), "there is no acl '%s' in frontend '%s'", t.ACL, f.Name)
-			}
-		}
-	}
-}
-
 func (v *validator) common(kind, name string, c *proxy.Common, at source.Pos) {
 	if c.Mode == proxy.HTTP {
 		return
 	}
+	v.httpOnly(kind, name, c)
 	if c.Stats != nil {
 		v.ps.Warnf(c.Stats.Pos, "write mode http", "%s '%s' is in %s mode: its statistics page is not served", kind, name, c.Mode)
 	}

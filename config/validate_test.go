@@ -15,7 +15,7 @@ func TestProblemsHaveTheirPlace(t *testing.T) {
 		{"a.cfg", defaults + "frontend f\n bind :1\n default_backend nope\nbackend nopf\n",
 			"a.cfg:8:18: error: there is no backend 'nope' (did you mean 'nopf'?)"},
 		{"a.cfg", defaults + "frontend f\n bind :1\n acl a path_beg /\n use_backend b if !aa\nbackend b\n",
-			"a.cfg:9:19: error: there is no acl 'aa' in frontend 'f' (did you mean 'a'?)"},
+			"a.cfg:9:19: error: there is no acl 'aa' in 'f' (did you mean 'a'?)"},
 		{"a.cfg", defaults + "backend b\nbackend b\n", "a.cfg:7:1: error: backend 'b' was already defined at a.cfg:6:1"},
 		{"a.cfg", defaults + "listen l\n bind :1\nlisten l\n bind :2\n", "a.cfg:8:1: error: frontend 'l' was already defined at a.cfg:6:1"},
 		{"a.cfg", defaults + "frontend f\n bind :1\n bind *:1\n", "a.cfg:8:7: error: 0.0.0.0:1 is listened on already at a.cfg:7:7"},

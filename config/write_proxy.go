@@ -47,24 +47,15 @@ func bindLines(binds []proxy.Bind) []string {
 
 func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
 	b := w.top("frontend", f.Name)
-	var acls, rules []string
-	for _, a := range f.ACLs {
-		ws := []string{a.Name, a.Criterion}
-		if a.Fold {
-			ws = append(ws, "-i")
-		}
-		if len(a.Values) > 0 {
-			ws = append(ws, "--")
-		}
-		acls = append(acls, haproxycfg.Join(append(ws, a.Values...)...))
-	}
+	var rules []string
 	for _, u := range f.UseBackend {
-		rules = append(rules, haproxycfg.Join(append([]string{u.Backend}, conditionWords(u.Cond)...)...))
+		rules = append(rules, haproxycfg.Join(append([]string{u.Backend}, ruleTexts(u.Cond)...)...))
 	}
 	b.list("bind", bindLines(f.Binds))
 	options := b.scalars("frontend", f)
-	b.list("acl", acls)
+	b.rules(&f.Rules)
 	b.list("use_backend", rules)
+	b.list("monitor fail", listLines(f.Monitor.Fail))
 	b.common(&f.Common, options, g)
 }
 
@@ -139,6 +130,21 @@ func (w writer) common(c *proxy.Common, options []string, g proxy.Global) {
 	s.list("auth", users)
 }
 
+// rules writes the lists that proxy/rule compiles.
+func (w writer) rules(rs *proxy.Rules) {
+	var acls []string
+	for _, a := range rs.ACLs {
+		acls = append(acls, haproxycfg.Join(append([]string{a.Name}, ruleTexts(a.Test)...)...))
+	}
+	w.list("acl", acls)
+	w.list("tcp-request", listLines(rs.TCPRequest))
+	w.list("http-request", listLines(rs.HTTPRequest))
+	w.list("redirect", listLines(rs.Redirect))
+	w.list("tcp-response", listLines(rs.TCPResponse))
+	w.list("http-response", listLines(rs.HTTPResponse))
+	w.list("http-after-response", listLines(rs.HTTPAfterResponse))
+}
+
 func (w writer) backend(be *proxy.Backend, d Document) {
 	b := w.top("backend", be.Name)
 	if s := balanceText(be); s != "" {
@@ -165,6 +171,12 @@ func (w writer) backend(be *proxy.Backend, d Document) {
 			break
 		}
 	}
+	b.rules(&be.Rules)
+	var servers []string
+	for _, u := range be.UseServer {
+		servers = append(servers, haproxycfg.Join(append([]string{u.Server}, ruleTexts(u.Cond)...)...))
+	}
+	b.list("use-server", servers)
 	b.common(&be.Common, options, d.Proxy.Global)
 	if be.Source != nil {
 		b.block("source").source(be.Source, "address")

@@ -116,7 +116,8 @@ type Common struct {
 	ForwardFor  *ForwardFor
 	Stats       *Stats
 	Timeouts    Timeouts
-	ErrorFiles  []ErrorFile
+	Rules
+	ErrorFiles []ErrorFile
 	// BufferRequest: a request goes on when all of it is here, or as much as there is room for.
 	BufferRequest bool
 	NoLinger      bool // option nolinger: a close forgets what has not been sent
@@ -158,7 +159,7 @@ type Frontend struct {
 	Binds          []Bind
 	MaxConn        int // 0: the process's
 	SessionRate    int // rate-limit sessions: that begin a second; 0: no bound
-	ACLs           []ACL
+	Monitor        Monitor
 	UseBackend     []UseBackend
 	DefaultBackend string // "": 503 when no rule matches
 	NoH2Upgrade    bool   // option disable-h2-upgrade: a clear connection's preface begins no HTTP/2
@@ -217,34 +218,6 @@ type SourceAddress struct {
 	As          netip.AddrPort // with UseSrcAddr; port 0: the kernel's choice
 	Interface   string         // go out there; "": as the routes have it
 	Pos         source.Pos
-}
-
-// ACL is one `acl` line; lines of one name are alternatives.
-type ACL struct {
-	Name      string
-	Criterion string   // "path_beg" for now
-	Fold      bool     // -i
-	Values    []string // any may match
-	Pos       source.Pos
-}
-
-// UseBackend sends requests that meet the condition to Backend; the first match wins.
-type UseBackend struct {
-	Backend string
-	Cond    *Condition // nil: always
-	Pos     source.Pos
-}
-
-// Condition is an OR of ANDs over ACL names, in the order written.
-type Condition struct {
-	Unless bool // negates the whole
-	Any    [][]Term
-}
-
-// Term is one ACL's name in a condition, perhaps negated.
-type Term struct {
-	ACL string
-	Not bool
 }
 
 // Algorithm is the word after `balance`.
@@ -323,6 +296,7 @@ type HashType struct {
 type Backend struct {
 	Name string
 	Common
+	UseServer   []UseServer
 	Balance     Algorithm
 	BalanceArgs BalanceArgs
 	HashType    HashType

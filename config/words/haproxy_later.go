@@ -60,12 +60,11 @@ var haproxyLaterWords = []struct {
 	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles
 		filter force-persist grace guid http-after-response http-check http-error
 		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
-		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor monitor-net monitor-uri
+		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor-net monitor-uri
 		persist redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
 		server-template srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
 		transparent unique-id-format unique-id-header use-fcgi-app use-server capture backlog
 		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
-	{[]string{"defaults", "frontend", "backend"}, `acl`},
 	{[]string{"defaults", "frontend"}, `stick-table`},
 }
 
@@ -109,16 +108,3 @@ var haproxyLaterLine = []struct{ scope, words string }{
 	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},
 }
-
-// Fetches are the tests of an acl that HAProxy has and this release has not.
-var Fetches = strings.Fields(`always_false always_true avg_queue base base_beg base_end base_reg base_sub be_conn be_sess_rate connslots cook
-	cook_beg cook_end cook_reg cook_sub date dst dst_port env fe_conn fe_sess_rate hdr hdr_beg hdr_dir hdr_dom hdr_end hdr_ip hdr_len hdr_reg
-	hdr_sub hdr_val http_auth http_auth_group int method nbsrv path path_dir path_dom path_end path_len path_reg path_sub query rand req.body
-	req.cook req.fhdr req.hdr req.hdr_cnt req.len req.payload req.proto_http req.ssl_hello_type req.ssl_sni req.ver req_len req_proto_http
-	req_ssl_sni res.hdr sc0_conn_cur sc0_conn_rate sc0_http_req_rate sc1_http_req_rate sc_http_req_rate sc_inc_gpc0 scook shdr src
-	src_conn_cur src_conn_rate src_get_gpc0 src_http_err_rate src_http_req_rate src_is_local src_port srv_is_up ssl_c_used ssl_fc ssl_fc_sni
-	status str table_avl urlp url url_beg url_dir url_dom url_end url_ip url_len url_param url_reg url_sub var wait_end`)
-
-// PredefinedACLs are the names that HAProxy knows without an acl line.
-var PredefinedACLs = strings.Fields(`TRUE FALSE HTTP HTTP_1.0 HTTP_1.1 HTTP_2.0 HTTP_3.0 HTTP_CONTENT HTTP_URL_ABS HTTP_URL_SLASH HTTP_URL_STAR
-	LOCALHOST METH_CONNECT METH_DELETE METH_GET METH_HEAD METH_OPTIONS METH_POST METH_PUT METH_TRACE RDP_COOKIE REQ_CONTENT WAIT_END`)

@@ -20,6 +20,16 @@ const (
 	Debug
 )
 
+// LevelOf is the severity of that name in the configuration; Info for others.
+func LevelOf(name string) Level {
+	for i, l := range levels {
+		if l == name {
+			return Level(i)
+		}
+	}
+	return Info
+}
+
 // headerLen is the bytes before a line in a Ring: length, sink, level.
 const headerLen = 8
 

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/rule"
 	"github.com/reeve-lb/reeve/proxy/stick"
 )
 
@@ -51,6 +53,7 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	for _, b := range c.Backends {
 		compilePages(b.ErrorFiles, &ps)
 	}
+	checkRules(c, &ps)
 	return ps
 }
 
@@ -78,24 +81,12 @@ func checkNames(c proxy.Config, ps *source.Problems) {
 		backs[b.Name] = true
 	}
 	for _, f := range c.Frontends {
-		acls := map[string]bool{}
-		for _, a := range f.ACLs {
-			acls[a.Name] = true
-			if a.Criterion != "path_beg" {
-				ps.Errorf(a.Pos, "path_beg", "acl %q: criterion %q is not supported yet", a.Name, a.Criterion)
-			}
-		}
 		if f.DefaultBackend != "" && !backs[f.DefaultBackend] {
 			ps.Errorf(f.Pos, "", "%s: there is no backend %q", proxyText(f.Name), f.DefaultBackend)
 		}
 		for _, u := range f.UseBackend {
-			if !backs[u.Backend] {
+			if !backs[u.Backend] && !strings.Contains(u.Backend, "%") {
 				ps.Errorf(u.Pos, "", "%s: there is no backend %q", proxyText(f.Name), u.Backend)
-			}
-			for _, t := range terms(u.Cond) {
-				if !acls[t.ACL] {
-					ps.Errorf(u.Pos, "", "%s: there is no acl %q", proxyText(f.Name), t.ACL)
-				}
 			}
 		}
 	}
@@ -180,14 +171,15 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 	for _, a := range names {
 		e.pending = e.pending || !a.known()
 	}
-	backs := e.applyBackends(c, names, &ps)
-	e.applyFrontends(c, backs, twice, held, &ps)
+	e.makeBackends(c)
+	sets := compileRules(c, rule.New(e.ruleOptions()), &ps)
+	backs := e.applyBackends(c, names, sets, &ps)
+	e.applyFrontends(c, backs, sets, twice, held, &ps)
 	return ps
 }
 
-// applyBackends compiles every backend onto its runtime, which stays where the name stays.
-func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *source.Problems) map[string]*backConf {
-	confs := map[string]*backConf{}
+// makeBackends gives every backend its runtime, and every frontend the place where its figures are found.
+func (e *Engine) makeBackends(c proxy.Config) {
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		if e.backs[b.Name] == nil {
@@ -196,6 +188,16 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 		}
 		e.applyTable(e.backs[b.Name], b)
 	}
+	for _, f := range c.Frontends {
+		if e.places[f.Name] == nil {
+			e.places[f.Name] = &frontSlot{}
+		}
+	}
+}
+
+// applyBackends compiles every backend onto its runtime, which stays where the name stays.
+func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, sets ruleSets, ps *source.Problems) map[string]*backConf {
+	confs := map[string]*backConf{}
 	for i := range c.Backends {
 		b := &c.Backends[i]
 		rt := e.backs[b.Name]
@@ -216,6 +218,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, ps *so
 			}
 		}
 		e.applyServers(conf, names, &c.Global, ps)
+		conf.rules = sets.back(b.Name, conf.servers)
 		conf.chooser.Store(newChooser(conf, len(e.loops)))
 		confs[b.Name] = conf
 		rt.conf.Store(conf)
@@ -303,7 +306,7 @@ func (e *Engine) removeServers(rt *backend, keep map[string]bool) {
 	}
 }
 
-func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twice map[source.Pos]bool, held []holder, ps *source.Problems) {
+func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, sets ruleSets, twice map[source.Pos]bool, held []holder, ps *source.Problems) {
 	wanted := map[place]bool{}
 	keep := map[string]bool{}
 	own := e.ownInodes()
@@ -311,6 +314,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 		f := &c.Frontends[i]
 		conf := e.compileFront(f, backs)
 		conf.buffer, conf.pages = f.BufferRequest, compilePages(f.ErrorFiles, ps)
+		conf.rules = sets.front(f.Name, backs)
 		rt := e.fronts[f.Name]
 		if rt == nil || rt.conf.Load().src.Mode != f.Mode {
 			if rt != nil {
@@ -320,6 +324,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, twic
 			e.fronts[f.Name] = rt
 		}
 		conf.rt = rt
+		e.places[f.Name].Store(rt)
 		rt.conf.Store(conf)
 		keep[f.Name] = true
 		for n := range f.Binds {
@@ -358,13 +363,6 @@ func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *fr
 	}
 	conf.deferred = conf.http && (conf.times.request == 0 || conf.times.request >= deferSeconds*int64(time.Second))
 	conf.h2 = h2Settings(e.cfg.Global.H2)
-	tests := compileACLs(f.ACLs)
-	for _, u := range f.UseBackend {
-		unknown := slices.ContainsFunc(terms(u.Cond), func(t proxy.Term) bool { return tests[t.ACL] == nil })
-		if to := backs[u.Backend]; to != nil && !unknown {
-			conf.rules = append(conf.rules, rule{compileCond(u.Cond, tests), to})
-		}
-	}
 	return conf
 }
 
@@ -451,12 +449,4 @@ func (e *Engine) ownInodes() map[uint64]bool {
 		}
 	}
 	return own
-}
-
-// terms are all of a condition's, in order.
-func terms(c *proxy.Condition) []proxy.Term {
-	if c == nil {
-		return nil
-	}
-	return slices.Concat(c.Any...)
 }

@@ -183,8 +183,8 @@ func balancing() []scenario {
 			two.Name, two.Servers = "ms1", two.Servers[1:]
 			c.Backends[0].Servers = c.Backends[0].Servers[:1]
 			c.Backends = append(c.Backends, two)
-			c.Frontends[0].ACLs = []proxy.ACL{{Name: "one", Criterion: "path_beg", Fold: true, Values: []string{"/ms1/"}}}
-			c.Frontends[0].UseBackend = []proxy.UseBackend{{Backend: "ms1", Cond: &proxy.Condition{Any: [][]proxy.Term{{{ACL: "one"}}}}}}
+			c.Frontends[0].ACLs = []proxy.ACL{{Name: "one", Test: proxy.Words("path_beg -i /ms1/")}}
+			c.Frontends[0].UseBackend = []proxy.UseBackend{{Backend: "ms1", Cond: proxy.Words("if one")}}
 		}, conns: []exchange{{send: []string{request("GET /MS1/x", closing)}, answers: 1}, {send: []string{request("GET /ms1", closing)}, answers: 1},
 			{send: []string{request("GET /ms2/", closing)}, answers: 1}, {send: []string{request("GET http://x/ms1/y", closing)}, answers: 1}}, lines: 4},
 		{name: "25 forwardfor except if-none", servers: ab, change: func(c *proxy.Config) {

@@ -87,6 +87,22 @@ type party struct {
 	csv  func() string // the statistics as CSV
 }
 
+// rulesText spells the rules of a proxy. Their words have no blanks in these scenarios.
+func rulesText(p func(string, ...any), r *proxy.Rules) {
+	for _, a := range r.ACLs {
+		p(" acl %s", a)
+	}
+	for _, l := range []struct {
+		word  string
+		rules []proxy.Rule
+	}{{"tcp-request", r.TCPRequest}, {"tcp-response", r.TCPResponse}, {"http-request", r.HTTPRequest}, {"redirect", r.Redirect},
+		{"http-response", r.HTTPResponse}, {"http-after-response", r.HTTPAfterResponse}} {
+		for _, line := range l.rules {
+			p(" %s %s", l.word, line)
+		}
+	}
+}
+
 // haproxyText spells a configuration for the real one. It knows the words that the scenarios use.
 func haproxyText(c proxy.Config, stats string) string {
 	var b strings.Builder
@@ -139,11 +155,9 @@ func haproxyText(c proxy.Config, stats string) string {
 		for _, bind := range f.Binds {
 			p(" bind %s", bind.Addr)
 		}
-		for _, a := range f.ACLs {
-			p(" acl %s %s %s%s", a.Name, a.Criterion, map[bool]string{true: "-i "}[a.Fold], strings.Join(a.Values, " "))
-		}
+		rulesText(p, &f.Rules)
 		for _, u := range f.UseBackend {
-			p(" use_backend %s if %s", u.Backend, u.Cond.Any[0][0].ACL)
+			p(" use_backend %s", u)
 		}
 		if f.DefaultBackend != "" {
 			p(" default_backend %s", f.DefaultBackend)
@@ -152,6 +166,10 @@ func haproxyText(c proxy.Config, stats string) string {
 	for _, k := range c.Backends {
 		p("backend %s", k.Name)
 		common(k.Common, false)
+		rulesText(p, &k.Rules)
+		for _, u := range k.UseServer {
+			p(" use-server %s", u)
+		}
 		p("%s retries %d", balanceText(k), k.Retries)
 		if k.Redispatch != 0 {
 			p(" option redispatch %d", k.Redispatch)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
-	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/http2"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -21,7 +20,7 @@ type frontConf struct {
 	rt       *frontend
 	src      *proxy.Frontend
 	http     bool
-	rules    []rule
+	rules    frontRules
 	fallback *backConf // default_backend; nil: 503
 	sink     *accesslog.Sink
 	format   proxy.LogFormat
@@ -65,12 +64,7 @@ type bindConf struct {
 
 // times are nanoseconds, 0 for no limit; the fallbacks between them are resolved.
 type times struct {
-	connect, client, server, request, keepAlive, queue, tunnel, clientFin, serverFin int64
-}
-
-type rule struct {
-	when func(*http1.Head, []byte) bool // nil: always
-	to   *backConf
+	connect, client, server, request, keepAlive, queue, tunnel, clientFin, serverFin, tarpit int64
 }
 
 type forwardFor struct {
@@ -102,6 +96,7 @@ type backConf struct {
 	forward    *forwardFor
 	mode       proxy.ConnMode
 	stats      *proxy.Stats
+	rules      backRules
 	stick      []*backend // whose tables `stick on src` looks into
 	responses  int        // to a datagram of UDP; negative: any number
 	reuse      proxy.Reuse
@@ -166,12 +161,15 @@ func ns(d time.Duration) int64 { return int64(d) }
 
 func compileTimes(t proxy.Timeouts) times {
 	c := times{connect: ns(t.Connect), client: ns(t.Client), server: ns(t.Server), request: ns(t.HTTPRequest), keepAlive: ns(t.HTTPKeepAlive),
-		queue: ns(t.Queue), tunnel: ns(t.Tunnel), clientFin: ns(t.ClientFin), serverFin: ns(t.ServerFin)}
+		queue: ns(t.Queue), tunnel: ns(t.Tunnel), clientFin: ns(t.ClientFin), serverFin: ns(t.ServerFin), tarpit: ns(t.Tarpit)}
 	if c.request == 0 {
 		c.request = c.client
 	}
 	if c.keepAlive == 0 {
 		c.keepAlive = c.request
+	}
+	if c.tarpit == 0 {
+		c.tarpit = c.connect
 	}
 	if c.queue == 0 {
 		c.queue = c.connect
@@ -194,97 +192,6 @@ func compileForward(f *proxy.ForwardFor) *forwardFor {
 		}
 	}
 	return &forwardFor{lower: string(lower), prefix: []byte(name + ": "), except: f.Except, ifNone: f.IfNone}
-}
-
-// compileACLs makes one test per name: its lines are alternatives.
-func compileACLs(acls []proxy.ACL) map[string]func(*http1.Head, []byte) bool {
-	tests := map[string]func(*http1.Head, []byte) bool{}
-	for _, a := range acls {
-		t := pathBegins(a)
-		if before := tests[a.Name]; before != nil {
-			t = either(before, t)
-		}
-		tests[a.Name] = t
-	}
-	return tests
-}
-
-func either(a, b func(*http1.Head, []byte) bool) func(*http1.Head, []byte) bool {
-	return func(h *http1.Head, in []byte) bool { return a(h, in) || b(h, in) }
-}
-
-// pathBegins is path_beg: the path is the target from its slash to the query.
-func pathBegins(a proxy.ACL) func(*http1.Head, []byte) bool {
-	values := make([]string, len(a.Values))
-	for i, v := range a.Values {
-		values[i] = v
-		if a.Fold {
-			b := []byte(v)
-			for j, c := range b {
-				if c >= 'A' && c <= 'Z' {
-					b[j] = c + 'a' - 'A'
-				}
-			}
-			values[i] = string(b)
-		}
-	}
-	fold := a.Fold
-	return func(h *http1.Head, in []byte) bool {
-		path := pathOnly(h.Path.Of(in))
-		for _, v := range values {
-			if len(path) < len(v) {
-				continue
-			}
-			if fold && http1.EqualFold(path[:len(v)], v) || !fold && string(path[:len(v)]) == v {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-func pathOnly(p []byte) []byte {
-	for i, c := range p {
-		if c == '?' {
-			return p[:i]
-		}
-	}
-	return p
-}
-
-// compileCond makes a closure of an OR of ANDs; names are known to exist.
-func compileCond(c *proxy.Condition, tests map[string]func(*http1.Head, []byte) bool) func(*http1.Head, []byte) bool {
-	if c == nil {
-		return nil
-	}
-	type term struct {
-		test func(*http1.Head, []byte) bool
-		not  bool
-	}
-	var any [][]term
-	for _, and := range c.Any {
-		var ts []term
-		for _, t := range and {
-			ts = append(ts, term{tests[t.ACL], t.Not})
-		}
-		any = append(any, ts)
-	}
-	unless := c.Unless
-	return func(h *http1.Head, in []byte) bool {
-		for _, and := range any {
-			all := true
-			for _, t := range and {
-				if t.test(h, in) == t.not {
-					all = false
-					break
-				}
-			}
-			if all {
-				return !unless
-			}
-		}
-		return unless
-	}
 }
 
 // compileBalance takes over how a server is chosen.

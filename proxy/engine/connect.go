@@ -15,6 +15,9 @@ import (
 // persistence asks the cookie, then the stick tables, for the server the client had before.
 func (s *session) persistence() verdict {
 	t := s.t
+	if len(t.bc.rules.use) > 0 {
+		t.sc = s.byRule()
+	}
 	if t.bc.cookie != nil && s.http {
 		s.byCookie()
 	}
@@ -317,6 +320,9 @@ func (s *session) established() verdict {
 		return s.enterTalk()
 	}
 	if !s.http {
+		if !s.serverSpoke() {
+			return wait
+		}
 		return s.enterTunnel()
 	}
 	s.enter(phaseExchange)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/rule"
 	"github.com/reeve-lb/reeve/proxy/stick"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -74,6 +75,9 @@ type Engine struct {
 	servers map[*backend]map[string]*server
 	serials uint32 // servers there have been
 	groups  map[place]*group
+	maps    rule.Maps
+	names   rule.Names
+	places  map[string]*frontSlot
 	state   runState
 	cancel  context.CancelFunc
 }
@@ -93,7 +97,7 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[place]*group{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
+		groups: map[place]*group{}, places: map[string]*frontSlot{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
 		certs: tlsconf.NewStore()}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {

@@ -214,21 +214,19 @@ func (s *session) bodyBegins(rest []byte) bool {
 	return true
 }
 
-// rules finds the backend: the statistics page, then use_backend in order, then the default.
+// rules asks the frontend's rules, finds the backend, and asks that one's; each may answer in a server's place.
 func (s *session) rules() verdict {
-	t, in := s.t, s.client.in.data()
-	fc := t.fc
+	t, fc := s.t, s.t.fc
+	if v, done := s.frontRules(); done {
+		return v
+	}
 	if fc.stats != nil && s.statsPath(fc.stats) {
 		return s.statsPage(fc.stats)
 	}
-	t.bc = fc.fallback
-	for i := range fc.rules {
-		if r := &fc.rules[i]; r.when == nil || r.when(&t.head, in) {
-			t.bc = r.to
-			break
-		}
+	if v, done := s.redirects(fc.rules.set); done {
+		return v
 	}
-	if t.bc == nil {
+	if t.bc = s.route(); t.bc == nil {
 		s.mark('S', 'C')
 		return s.answerError(503)
 	}
@@ -238,8 +236,14 @@ func (s *session) rules() verdict {
 	ctr.rate.add(s.l.now)
 	ctr.last = s.l.now
 	t.bc.rt.conn.add()
+	if v, done := s.backRules(); done {
+		return v
+	}
 	if t.bc.stats != nil && s.statsPath(t.bc.stats) {
 		return s.statsPage(t.bc.stats)
+	}
+	if v, done := s.redirects(t.bc.rules.set); done {
+		return v
 	}
 	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {
 		t.closing = true
@@ -386,6 +390,9 @@ func (s *session) answerDone() http1.Fault {
 	}
 	if !t.sent && !tunnel {
 		t.closing = true // an answer before the request's end: what is left of it has no taker
+	}
+	if s.answerRules(h, in) {
+		return http1.None // another answer takes its place
 	}
 	if !s.composeAnswer(h, in, tunnel) {
 		return http1.TooManyHeaders

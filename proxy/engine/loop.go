@@ -13,6 +13,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/http2"
+	"github.com/reeve-lb/reeve/proxy/rule"
 )
 
 // maxEvents is how many events one look at epoll takes; budget is how many pieces one connection may move before the
@@ -64,6 +65,14 @@ type loop struct {
 	answer http1.Head // scratch of a response's head
 	sent   http1.Head // scratch of a head that goes out as HTTP/2
 	fields http2.List // scratch of one that came as such
+
+	rules    *rule.Ctx     // what rules look at, made when first needed
+	answered rule.Message  // an answer as rules see it
+	looking  *session      // whom rules look at
+	edits    []*rule.Edits // free ones
+	vars     []*rule.Vars
+	kept     map[*session]*rule.Vars // variables of connections, which few have
+	scratch  []byte                  // of answers that are made here
 
 	h2streams http2.Pool
 	stamp     accesslog.Stamp

@@ -47,23 +47,27 @@ func (s *session) composeRequest() bool {
 		c.out = s.l.buffer(false)
 	}
 	w := writer{b: c.out}
-	w.bytes(h.Line.Of(in))
-	w.text("\r\n")
+	e := t.asked.Edits
+	w.requestLine(h, in, e)
 	for i := range h.Headers[:h.N] {
 		hd := &h.Headers[i]
+		value, keep := e.Keeps(i)
 		switch {
+		case !keep:
+			continue
 		case hd.ID == http1.Upgrade && t.upgrade:
 		case hd.ID == http1.TE && h.Trailers: // of what the client takes, we pass trailers on and nothing else
 			w.text("TE: trailers\r\n")
 			continue
 		case hd.Hop:
 			continue
-		case hd.ID == http1.Cookie && t.editsCookies():
+		case hd.ID == http1.Cookie && value == nil && t.editsCookies():
 			s.cookieLine(&w, hd, in)
 			continue
 		}
-		w.header(hd, in)
+		w.edited(e, i, hd, in)
 	}
+	w.added(e)
 	s.forwardedFor(&w, in)
 	w.text(t.toServer())
 	w.text("\r\n")
@@ -102,10 +106,9 @@ func (s *session) forwardedFor(w *writer, in []byte) {
 		return
 	}
 	if f.ifNone {
-		for i := range t.head.Headers[:t.head.N] {
-			if http1.EqualFold(t.head.Headers[i].Name.Of(in), f.lower) {
-				return
-			}
+		t.asked.Head, t.asked.In = &t.head, in
+		if t.asked.Has(f.lower) {
+			return
 		}
 	}
 	w.bytes(f.prefix)
@@ -126,9 +129,8 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 	}
 	before := c.out.w
 	w := writer{b: c.out}
-	w.text("HTTP/1.1")
-	w.bytes(h.Line.Of(in)[8:])
-	w.text("\r\n")
+	e := s.l.answered.Edits
+	w.statusLine(h, in, e)
 	for i := range h.Headers[:h.N] {
 		hd := &h.Headers[i]
 		switch {
@@ -140,8 +142,10 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 			hd.ID == http1.SetCookie && s.serverCookie(&w, hd, in):
 			continue
 		}
-		w.header(hd, in)
+		w.edited(e, i, hd, in)
 	}
+	w.added(e)
+	s.l.freeEdits(&s.l.answered.Edits)
 	if t.bc.cookie != nil {
 		s.giveCookie(&w, h, in)
 	}
@@ -238,6 +242,7 @@ func (t *txn) connection(keep bool) string {
 
 // answerOwn sends what is in the out buffer; with keep the connection stays open afterwards.
 func (s *session) answerOwn(keep bool) verdict {
+	s.afterOwn()
 	s.settle()
 	s.log()
 	s.keep = keep
@@ -304,7 +309,7 @@ func (s *session) log() {
 	if len(t.line) > 0 {
 		e.Request = t.line
 	}
-	if t.fc.sink == nil || t.null && t.fc.src.DontLogNull {
+	if t.fc.sink == nil || t.null && t.fc.src.DontLogNull || t.logLevel == "silent" {
 		return
 	}
 	switch t.fc.format {
@@ -315,7 +320,7 @@ func (s *session) log() {
 	default:
 		return
 	}
-	l.ring.Put(t.fc.sink, accesslog.Info, l.line)
+	l.ring.Put(t.fc.sink, t.level(), l.line)
 }
 
 func (t *txn) averages(id int, e *accesslog.Entry) {

@@ -185,10 +185,10 @@ func TestACL(t *testing.T) {
 			proxy.Backend{Name: "ms1", Common: common(proxy.HTTP, nil), Servers: []proxy.Server{a}},
 			proxy.Backend{Name: "ms2", Common: common(proxy.HTTP, nil), Servers: []proxy.Server{b}})
 		f := &c.Frontends[0]
-		f.ACLs = []proxy.ACL{{Name: "one", Criterion: "path_beg", Fold: true, Values: []string{"/ms1/"}}, {Name: "two", Criterion: "path_beg", Values: []string{"/ms2"}}}
+		f.ACLs = []proxy.ACL{{Name: "one", Test: proxy.Words("path_beg -i /ms1/")}, {Name: "two", Test: proxy.Words("path_beg /ms2")}}
 		f.UseBackend = []proxy.UseBackend{
-			{Backend: "ms1", Cond: &proxy.Condition{Any: [][]proxy.Term{{{ACL: "one"}, {ACL: "two", Not: true}}}}},
-			{Backend: "ms2", Cond: &proxy.Condition{Any: [][]proxy.Term{{{ACL: "two"}}}}}}
+			{Backend: "ms1", Cond: proxy.Words("if one !two")},
+			{Backend: "ms2", Cond: proxy.Words("if two")}}
 	})
 	for path, want := range map[string]string{"/MS1/x": "a", "/ms1/y?z": "a", "/ms2": "b", "/MS2": "d", "/": "d", "/?/ms1/": "d"} {
 		if _, body := s.get(path); body != want {

@@ -56,7 +56,7 @@ func compileRetry(b *proxy.Backend) retryOn {
 // retriesAnswers: the request is kept until its answer is known to be good, and it is here in full to be kept.
 func (s *session) retriesAnswers() bool {
 	t := s.t
-	return (t.bc.retry.causes&^onConnect != 0 || t.bc.retry.statuses != nil) && t.whole && !t.head.Upgrade && t.retries < t.bc.retries
+	return (t.bc.retry.causes&^onConnect != 0 || t.bc.retry.statuses != nil) && t.whole && !t.noRetry && !t.head.Upgrade && t.retries < t.bc.retries
 }
 
 // again sends the request once more if its failure is a cause for it.

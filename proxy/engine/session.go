@@ -10,6 +10,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/rule"
 )
 
 // phase is where a session stands. HTTP's story is told in http.go, TCP's in tcp.go, what both share in connect.go.
@@ -29,10 +30,12 @@ const (
 	phaseConnect
 	phaseExchange // request out, answer back
 	phaseTunnel
-	phaseTalk   // datagrams both ways
-	phasePage   // the statistics page is being made
-	phaseReply  // an answer of our own goes out
-	phaseLinger // the client reads the rest before we close
+	phaseTalk    // datagrams both ways
+	phasePage    // the statistics page is being made
+	phaseReply   // an answer of our own goes out
+	phaseInspect // rules look at the first bytes of a TCP connection
+	phaseTarpit  // an answer is held back
+	phaseLinger  // the client reads the rest before we close
 )
 
 // verdict is what a phase answers: go on with the next, or wait for an event, a timer or mail.
@@ -101,6 +104,12 @@ type txn struct {
 	lastSeen, firstSeen                                      int64 // dates of the client's cookie, Unix seconds, 0: none
 	keyed                                                    keyState
 	line                                                     []byte
+
+	asked     rule.Message // the request as rules see it, and what they changed
+	vars      *rule.Vars
+	inspected int64  // since when rules look at a connection's first bytes
+	logLevel  string // that rules set
+	noRetry   bool   // disable-l7-retry
 }
 
 func (l *loop) newTxn() *txn {
@@ -122,6 +131,8 @@ func (l *loop) newTxn() *txn {
 func (l *loop) freeTxn(t *txn) {
 	l.freePipe(&t.req)
 	l.freePipe(&t.res)
+	l.freeEdits(&t.asked.Edits)
+	l.freeVars(&t.vars)
 	t.clear()
 	l.active--
 	if len(l.txns) < 4096 {
@@ -140,6 +151,7 @@ func (t *txn) clear() {
 	t.class, t.offset, t.hash, t.keyed = 0, 0, 0, keyUnasked
 	t.lastSeen, t.firstSeen = 0, 0
 	t.line = t.line[:0]
+	t.logLevel, t.noRetry = "", false
 }
 
 // begin makes a session of an accepted descriptor.
@@ -149,6 +161,9 @@ func (l *loop) begin(a *acceptor, fd int32, peer netip.AddrPort) {
 	s.client = conn{client: true, readable: true, writable: true, s: s, h1: fc.src.NoH2Upgrade || s.bind.proto == proxy.H1}
 	l.adopt(&s.client, fd)
 	fc.socket.set(fd)
+	if !s.admit(fc.rules.set.Connection) {
+		return
+	}
 	if s.bind.acceptProxy {
 		s.enter(phaseProxyHeader)
 		s.due = s.after(fc.times.client)
@@ -197,6 +212,9 @@ func (l *loop) newLife(bind *bindConf, peer netip.AddrPort) *session {
 // protocol is the phase after those that every connection begins with.
 func (s *session) protocol() verdict {
 	l, fc := s.l, s.fe.conf.Load()
+	if !s.admit(fc.rules.set.Sessions) {
+		return wait
+	}
 	if fc.format == proxy.LogBasic && fc.sink != nil {
 		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, strings.ToUpper(fc.src.Mode.String()))
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
@@ -265,6 +283,10 @@ func (s *session) step() verdict {
 		return s.talk()
 	case phaseReply:
 		return s.reply()
+	case phaseInspect:
+		return s.inspect()
+	case phaseTarpit:
+		return s.held()
 	case phaseLinger:
 		return s.linger()
 	}
@@ -345,6 +367,9 @@ func (s *session) timeout() {
 		s.tunnelTimeout()
 	case phaseTalk:
 		s.talkTimeout()
+	case phaseInspect: // the rules decide by what there is
+	case phaseTarpit:
+		s.release()
 	default:
 		s.end()
 	}
@@ -367,6 +392,7 @@ func (s *session) end() verdict {
 		l.endTalk(s)
 	}
 	stream := s.client.stream != nil
+	l.forget(s)
 	l.close(&s.client)
 	l.wheel.remove(&s.timer)
 	s.phase = phaseDead
@@ -404,8 +430,10 @@ func (s *session) abort() {
 // letter is the second flag: how far the session had come.
 func (s *session) letter() byte {
 	switch s.phase {
-	case phaseIdle, phaseHead, phaseBody:
+	case phaseIdle, phaseHead, phaseInspect, phaseBody:
 		return 'R'
+	case phaseTarpit:
+		return 'T'
 	case phaseChoose, phaseQueue:
 		return 'Q'
 	case phaseDelay, phaseConnect:

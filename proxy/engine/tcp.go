@@ -8,19 +8,10 @@ func (s *session) tcpBegin(fc *frontConf) {
 	room := s.l.roomForRequest()
 	s.t = s.l.newTxn()
 	t := s.t
-	t.fc, t.bc = fc, fc.fallback
-	for i := range fc.rules {
-		if fc.rules[i].when == nil {
-			t.bc = fc.rules[i].to
-			break
-		}
-	}
-	if t.bc == nil || !room {
-		s.mark('S', 'C')
-		if !room {
-			t.flags[0] = 'R'
-			s.l.noRoom("connection")
-		}
+	t.fc = fc
+	if !room {
+		s.mark('R', 'C')
+		s.l.noRoom("connection")
 		s.enter(phaseLinger)
 		s.log()
 		if s.udp != nil { // nothing to close
@@ -28,12 +19,7 @@ func (s *session) tcpBegin(fc *frontConf) {
 		}
 		return
 	}
-	ctr := t.bc.rt.per[s.l.id]
-	ctr.sessions++
-	ctr.rate.add(s.l.now)
-	ctr.last = s.l.now
-	t.bc.rt.conn.add()
-	s.persistence()
+	s.tcpRules()
 }
 
 // enterTunnel makes both directions plain streams until each has ended.

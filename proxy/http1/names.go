@@ -109,6 +109,12 @@ func init() {
 	}
 }
 
+// IsToken reports whether a byte may be part of a method or of a header's name.
+func IsToken(c byte) bool { return class[c]&isToken != 0 }
+
+// IsTarget reports whether a byte may be part of a request target.
+func IsTarget(c byte) bool { return class[c]&isTarget != 0 }
+
 func within(c byte, set string) bool {
 	for i := range len(set) {
 		if set[i] == c {

@@ -1,0 +1,64 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/reeve-lb/reeve/internal/source"
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/rule"
+)
+
+// rules compiles the rules of all proxies for their mistakes. Files that they name are the machine's that runs them.
+func (v *validator) rules() {
+	p := rule.New(rule.Options{})
+	for i := range v.doc.Proxy.Frontends {
+		f := &v.doc.Proxy.Frontends[i]
+		p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Monitor: f.Monitor.Fail}, &f.Rules)
+		for _, u := range f.UseBackend {
+			p.Cond(u.Cond)
+			if name := p.Name(proxy.Word{Text: u.Backend, Pos: u.Pos}); name != nil {
+				if s, static := name.Static(); static {
+					v.target(f, s, u.Pos)
+				}
+			}
+		}
+	}
+	for i := range v.doc.Proxy.Backends {
+		b := &v.doc.Proxy.Backends[i]
+		p.Proxy(rule.Side{Name: b.Name, Mode: b.Mode}, &b.Rules)
+		for _, u := range b.UseServer {
+			p.Cond(u.Cond)
+			v.useServer(b, u)
+		}
+	}
+	for _, problem := range p.Problems() {
+		said := func(o source.Problem) bool { return o == problem } // the ACLs of a listen are compiled twice
+		if problem.Pos.IsZero() || !slices.ContainsFunc(v.ps, said) {
+			v.ps = append(v.ps, problem)
+		}
+	}
+}
+
+func (v *validator) useServer(b *proxy.Backend, u proxy.UseServer) {
+	if strings.Contains(u.Server, "%") {
+		return
+	}
+	var known []string
+	for _, s := range b.Servers {
+		known = append(known, s.Name)
+	}
+	if !slices.Contains(known, u.Server) {
+		v.ps.Errorf(u.Pos, meant(u.Server, known), "backend '%s' has no server '%s'", b.Name, u.Server)
+	}
+}
+
+// httpOnly warns about rules that need HTTP where none is read.
+func (v *validator) httpOnly(kind, name string, c *proxy.Common) {
+	for word, rules := range map[string][]proxy.Rule{"http-request": c.HTTPRequest, "http-response": c.HTTPResponse,
+		"http-after-response": c.HTTPAfterResponse, "redirect": c.Redirect} {
+		if len(rules) > 0 {
+			v.ps.Warnf(rules[0].Pos, "write mode http", "%s '%s' is in tcp mode: '%s' has no effect", kind, name, word)
+		}
+	}
+}
