@@ -17,8 +17,8 @@ func TestLoopsShareNoLock(t *testing.T) {
 	defer runtime.SetMutexProfileFraction(before)
 	s := startLoops(t, 2, proxy.HTTP, []proxy.Server{rawServer(t, "a", pingPong), rawServer(t, "b", pingPong)}, func(c *proxy.Config) {
 		f := &c.Frontends[0]
-		f.ACLs = []proxy.ACL{{Name: "api", Criterion: "path_beg", Values: []string{"/api/"}}}
-		f.UseBackend = []proxy.UseBackend{{Backend: "be", Cond: &proxy.Condition{Any: [][]proxy.Term{{{ACL: "api"}}}}}}
+		f.ACLs = []proxy.ACL{{Name: "api", Test: proxy.Words("path_beg /api/")}}
+		f.UseBackend = []proxy.UseBackend{{Backend: "be", Cond: proxy.Words("if api")}}
 		f.ForwardFor = &proxy.ForwardFor{}
 	})
 	known := map[runtime.StackRecord]int64{}
