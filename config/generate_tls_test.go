@@ -35,6 +35,7 @@ func genBindTLS(t *rapid.T) *proxy.BindTLS {
 
 func genServerTLS(t *rapid.T) *proxy.ServerTLS {
 	s := &proxy.ServerTLS{TLSParams: genTLSParams(t), NoReuse: rapid.Bool().Draw(t, "reuse")}
+	s.ALPN = "" // h2 is not spoken to servers yet
 	if rapid.Bool().Draw(t, "verify") {
 		s.Verify, s.CAFile = proxy.VerifyRequired, str(t, "ca")
 	}

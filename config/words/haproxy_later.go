@@ -35,7 +35,7 @@ var haproxyLaterWords = []struct {
 }{
 	{[]string{"haproxy"}, `peers resolvers userlist mailers cache http-errors ring log-forward log-profile program fcgi-app
 		crt-store acme traces healthcheck`},
-	{[]string{"global"}, `busy-polling ca-base cluster-secret cpu-map crt-base dataplane-program default-path description
+	{[]string{"global"}, `busy-polling cluster-secret cpu-map dataplane-program default-path description
 		deviceatlas-json-file external-check expose-deprecated-directives expose-experimental-directives fd-hard-limit
 		force-cfg-parser-pause grace h1-accept-payload-with-any-method h1-case-adjust h1-case-adjust-file
 		h2-workaround-bogus-websocket-clients httpclient.resolvers.id httpclient.ssl.verify httpclient.retries
@@ -45,16 +45,16 @@ var haproxyLaterWords = []struct {
 		mworker-max-reloads nbtgroups no-memory-trimming no-quic node noepoll noevports nogetaddrinfo nokqueue nopoll
 		noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.mode pp2-never-send-local presetenv
 		prealloc-fd profiling.memory profiling.tasks quiet resetenv server-state-base server-state-file set-dumpable
-		set-var set-var-fmt setcap setenv shm-stats-file ssl-default-bind-client-sigalgs ssl-default-bind-curves
-		ssl-default-bind-sigalgs ssl-default-server-ciphers ssl-default-server-ciphersuites ssl-default-server-curves
-		ssl-default-server-options ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
-		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level ssl-server-verify
+		set-var set-var-fmt setcap setenv shm-stats-file ssl-default-bind-client-sigalgs
+		ssl-default-bind-sigalgs
+		ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
+		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level
 		ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
 		tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.http.cookielen
 		tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
 		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
 		tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
-		tune.sndbuf.server tune.ssl.cachesize tune.ssl.default-dh-param tune.ssl.keylog tune.ssl.lifetime
+		tune.sndbuf.server tune.ssl.cachesize tune.ssl.keylog tune.ssl.lifetime
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
 		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
 	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles
@@ -86,24 +86,24 @@ var haproxyLaterPairs = []struct{ first, words string }{
 // haproxyLaterLine are those within a line, by the word that begins it. A digit behind a colon stands for the value that
 // follows one and is passed over with it.
 var haproxyLaterLine = []struct{ scope, words string }{
-	{"bind", `accept-netscaler-cip:1 allow-0rtt alpn:1 ca-file:1 ca-ignore-err:1 ca-sign-file:1 ca-sign-pass:1
-		ca-verify-file:1 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1 crt-ignore-err:1 crt-list:1 curves:1
-		default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13
+	{"bind", `accept-netscaler-cip:1 allow-0rtt ca-ignore-err:1 ca-sign-file:1 ca-sign-pass:1
+		ca-verify-file:1 client-sigalgs:1 crt-ignore-err:1
+		default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3
 		generate-certificates guid-prefix:1 id:1 level:1 maxconn:1 mss:1 namespace:1 nbconn:1
-		nice:1 no-alpn no-ca-names no-sslv3 no-strict-sni no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 npn:1
-		prefer-client-ciphers process:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
-		sigalgs:1 ssl ssl-max-ver:1 ssl-min-ver:1 strict-sni tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1 tls-ticket-keys:1
-		tls-tickets verify:1`},
-	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt alpn:1 ca-file:1 check-alpn:1 check-proto:1
-		check-sni:1 check-ssl check-via-socks4 ciphers:1 ciphersuites:1 client-sigalgs:1 crl-file:1 crt:1
-		curves:1 force-sslv3 force-tlsv10 force-tlsv11 force-tlsv12 force-tlsv13 guid:1
+		nice:1 no-alpn no-ca-names no-strict-sni npn:1
+		process:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
+		sigalgs:1 tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1
+		tls-tickets`},
+	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt check-alpn:1 check-proto:1
+		check-via-socks4 client-sigalgs:1
+		force-sslv3 guid:1
 		hash-key:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 namespace:1
-		no-agent-check no-check-ssl no-send-proxy no-send-proxy-v2 no-ssl no-ssl-reuse no-sslv3
-		no-tls-tickets no-tlsv10 no-tlsv11 no-tlsv12 no-tlsv13 no-verifyhost npn:1
+		no-agent-check no-send-proxy no-send-proxy-v2
+		no-verifyhost npn:1
 		pool-conn-name:1 pool-low-conn:1 proto:1 proxy-v2-options:1
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy-v2-ssl
-		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni:1 sni-auto socks4:1 ssl ssl-max-ver:1
-		ssl-min-ver:1 ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets verify:1 verifyhost:1 ws:1`},
+		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni-auto socks4:1
+		ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets ws:1`},
 	{"cookie", `dynamic`},
 	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},

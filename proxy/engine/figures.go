@@ -218,6 +218,9 @@ func addCounters(r *stats.Row, c *counters, now int64) {
 	r.Intercepted += c.intercepted
 	r.Connect += c.connect
 	r.Reuse += c.reuse
+	r.SSLSess += c.handshakes
+	r.SSLReusedSess += c.resumed
+	r.SSLFailedHandshake += c.badHandshakes
 	r.HrspOther += c.status[0]
 	r.Hrsp1xx += c.status[1]
 	r.Hrsp2xx += c.status[2]

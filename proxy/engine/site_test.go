@@ -111,7 +111,7 @@ func TestStatsPage(t *testing.T) {
 	if !strings.HasPrefix(lines[0], "# pxname,svname,qcur,qmax,scur,") || !strings.HasPrefix(lines[1], "fe,FRONTEND,,,") {
 		t.Errorf("%d %q", resp.StatusCode, lines)
 	}
-	if n := strings.Count(lines[0], ","); n != strings.Count(lines[1], ",") || n != 104 {
+	if n := strings.Count(lines[0], ","); n != strings.Count(lines[1], ",") || n != 107 {
 		t.Errorf("%d columns", n)
 	}
 }

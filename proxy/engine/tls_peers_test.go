@@ -85,13 +85,8 @@ func TestTLSWithOpenSSL(t *testing.T) {
 	if out := client("-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"); strings.Contains(out, "HTTP/1.1 200 OK") {
 		t.Errorf("TLSv1.1 was spoken: %s", out)
 	}
-	full, resumed := uint64(0), uint64(0)
-	for _, c := range s.e.fronts["fe"].per {
-		full += c.handshakes
-		resumed += c.resumed
-	}
-	if full != 4 || resumed != 2 {
-		t.Errorf("%d handshakes, %d resumed", full, resumed)
+	if row, _ := s.e.Stats().Find("fe", "FRONTEND"); row.SSLSess != 4 || row.SSLReusedSess != 2 || row.SSLFailedHandshake != 1 {
+		t.Errorf("%d handshakes, %d resumed, %d failed", row.SSLSess, row.SSLReusedSess, row.SSLFailedHandshake)
 	}
 }
 

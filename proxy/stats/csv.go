@@ -55,7 +55,9 @@ var columns = []struct {
 	{"src_ilim", nil}, {"qtime_max", nil}, {"ctime_max", nil}, {"rtime_max", nil}, {"ttime_max", nil}, {"eint", nil},
 	{"idle_conn_cur", only(ServerType, func(r *Row) uint64 { return uint64(r.IdleConnCur) })}, {"safe_conn_cur", nil}, {"used_conn_cur", nil},
 	{"need_conn_est", nil}, {"uweight", notFront(func(r *Row) int64 { return int64(r.Weight) })}, {"agg_server_status", nil},
-	{"agg_server_check_status", nil}, {"agg_check_status", nil},
+	{"agg_server_check_status", nil}, {"agg_check_status", nil}, {"-", func(*Row) string { return "-" }}, {"ssl_sess", secured(func(r *Row) uint64 { return r.SSLSess })},
+	{"ssl_reused_sess", secured(func(r *Row) uint64 { return r.SSLReusedSess })},
+	{"ssl_failed_handshake", secured(func(r *Row) uint64 { return r.SSLFailedHandshake })},
 }
 
 func num(f func(*Row) int64) func(*Row) string {
@@ -91,6 +93,11 @@ func only(t Type, f func(*Row) uint64) func(*Row) string {
 	return when(func(r *Row) bool { return r.Type == t }, count(f))
 }
 
+// secured is of those who shake hands: frontends and servers.
+func secured(f func(*Row) uint64) func(*Row) string {
+	return when(func(r *Row) bool { return r.Type != BackendType }, count(f))
+}
+
 func web(f func(*Row) uint64) func(*Row) string {
 	return when(func(r *Row) bool { return r.Mode == "http" }, count(f))
 }
@@ -113,7 +120,7 @@ func AppendCSV(dst []byte, s Snapshot) []byte {
 		dst = append(dst, c.name...)
 		dst = append(dst, ',')
 	}
-	dst = append(dst, "-,\n"...)
+	dst = append(dst, '\n')
 	for i := range s.Rows {
 		for _, c := range columns {
 			if c.text != nil {
@@ -121,7 +128,7 @@ func AppendCSV(dst []byte, s Snapshot) []byte {
 			}
 			dst = append(dst, ',')
 		}
-		dst = append(dst, "-,\n"...)
+		dst = append(dst, '\n')
 	}
 	return append(dst, '\n')
 }

@@ -130,6 +130,10 @@ type Row struct {
 	Reuse         uint64 `json:"reuse"`
 	IdleConnCur   int64  `json:"idle_conn_cur"`
 
+	SSLSess            uint64 `json:"ssl_sess"`             // TLS handshakes that went well
+	SSLReusedSess      uint64 `json:"ssl_reused_sess"`      // those of them that resumed a session
+	SSLFailedHandshake uint64 `json:"ssl_failed_handshake"` // those that did not
+
 	// Samples is how many values the averages stand for; what fills a Row in uses it.
 	Samples int64 `json:"-"`
 }

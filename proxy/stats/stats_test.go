@@ -27,7 +27,7 @@ func TestCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range recs {
-		if len(r) != 105 || r[103] != "-" && r[102] != "-" {
+		if len(r) != 108 || r[103] != "-" && r[102] != "-" {
 			t.Errorf("%d fields: %q", len(r), r)
 		}
 	}
