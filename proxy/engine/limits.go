@@ -34,9 +34,9 @@ func raiseDescriptors(need int64) int64 {
 }
 
 // fixedDescriptors is what a configuration takes beside its connections: listeners and pollers of each loop, a check of
-// each server, the sockets of log targets.
+// each server, the sockets of log targets, the pipes of long streams.
 func fixedDescriptors(c proxy.Config, loops int) int64 {
-	n := ownDescriptors + 2*loops + len(c.Global.Log)
+	n := ownDescriptors + 2*loops + 2*maxPipes*loops + len(c.Global.Log)
 	for _, f := range c.Frontends {
 		n += len(f.Binds)*loops + len(f.Log)
 	}

@@ -58,13 +58,18 @@ func (s *session) awaitHeader() verdict {
 
 // noProxyHeader ends a connection of which nobody said whose it is; null is one that said nothing at all.
 func (s *session) noProxyHeader(why string, null bool) verdict {
+	s.fe.per[s.l.id].ereq++
+	s.logStranger(why, null)
+	return s.end()
+}
+
+// logStranger writes the line of a connection that came to nothing before its protocol began.
+func (s *session) logStranger(why string, null bool) {
 	l, fc := s.l, s.fe.conf.Load()
-	s.fe.per[l.id].ereq++
 	if fc.sink != nil && !(null && fc.src.DontLogNull) {
 		l.line = accesslog.AppendError(l.line[:0], &l.stamp, s.peer, l.wall-l.now+s.accepted, s.fe.name, s.bind.name, why)
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
 	}
-	return s.end()
 }
 
 func (s *session) lateProxyHeader() {

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -230,8 +229,7 @@ func (s *session) secureClient() verdict {
 
 // insecure ends a session whose handshake failed, with the line that HAProxy writes.
 func (s *session) insecure(err error) verdict {
-	fc, l := s.fe.conf.Load(), s.l
-	s.fe.per[l.id].badHandshakes++
+	s.fe.per[s.l.id].badHandshakes++
 	what, null := "SSL handshake failure", false
 	switch {
 	case errors.Is(err, errSilent):
@@ -241,10 +239,7 @@ func (s *session) insecure(err error) verdict {
 	case errors.Is(err, errBroken):
 		what = "Connection error during SSL handshake"
 	}
-	if fc.sink != nil && !(null && fc.src.DontLogNull) {
-		l.line = accesslog.AppendError(l.line[:0], &l.stamp, s.peer, l.wall-l.now+s.accepted, s.fe.name, s.bind.name, what)
-		l.ring.Put(fc.sink, accesslog.Info, l.line)
-	}
+	s.logStranger(what, null)
 	if w := s.client.tls; w != nil && w.hs == nil && w.err != errTooMany {
 		s.client.tls = nil // the alert is on its way: what the client still sends is read, not understood
 		return s.leave()
