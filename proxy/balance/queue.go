@@ -60,13 +60,6 @@ func (q *queue) remove(i int) {
 	}
 }
 
-func (q *queue) clear() {
-	for _, i := range q.heap {
-		q.place[i] = -1
-	}
-	q.heap = q.heap[:0]
-}
-
 func (q *queue) swap(a, b int) {
 	h := q.heap
 	h[a], h[b] = h[b], h[a]

@@ -28,6 +28,7 @@ export default defineConfig({
           { text: 'How a change is made', link: '/concepts/changes' },
           { text: 'Security', link: '/concepts/security' },
           { text: 'HTTP', link: '/concepts/http' },
+          { text: 'Balancing', link: '/concepts/balancing' },
           { text: 'Performance', link: '/concepts/performance' },
           { text: 'Limits', link: '/concepts/limits' }
         ]
