@@ -34,7 +34,7 @@ func (s *session) idle() verdict {
 	case ioEOF, ioError:
 		return s.gone(fc)
 	}
-	return s.newRequest()
+	return s.beginRequest()
 }
 
 // When no more requests are wanted a new connection may take freshFor to say something, and one that had an answer may
@@ -85,16 +85,12 @@ func (s *session) gone(fc *frontConf) verdict {
 }
 
 func (s *session) newRequest() verdict {
-	room := s.l.roomForRequest()
 	s.t = s.l.newTxn()
 	s.t.fc = s.fe.conf.Load()
 	s.enter(phaseHead)
 	s.due = s.after(s.t.fc.times.request)
 	if s.requests == 0 {
 		s.due = since(s.accepted-s.waited, s.t.fc.times.request)
-	}
-	if !room {
-		return s.overloaded()
 	}
 	return proceed
 }
@@ -567,7 +563,7 @@ func (s *session) finish() verdict {
 func (s *session) nextRequest() verdict {
 	s.t = s.retire()
 	if s.client.in != nil && s.client.in.r < s.client.in.w {
-		return s.newRequest()
+		return s.beginRequest()
 	}
 	s.l.free(&s.client.in)
 	return s.enter(phaseIdle)

@@ -149,8 +149,13 @@ func (l *loop) noRoom(what string) {
 	}
 }
 
-// overloaded answers a request for which there is no memory.
-func (s *session) overloaded() verdict {
+// beginRequest begins a request, or answers it at once where there is no memory for it.
+func (s *session) beginRequest() verdict {
+	room := s.l.roomForRequest()
+	s.newRequest()
+	if room {
+		return proceed
+	}
 	s.l.noRoom("request")
 	s.mark('R', 'R')
 	s.badRequest()
