@@ -60,9 +60,6 @@ func (c *conn) alpn() string {
 	return c.tls.alpn
 }
 
-// secured reports whether the connection's bytes are encrypted.
-func (c *conn) secured() bool { return c.tls != nil }
-
 // Read implements net.Conn for crypto/tls.
 func (w *secure) Read(p []byte) (int, error) {
 	if w.hs != nil {
