@@ -130,6 +130,9 @@ func (b *bench) furnish() (err error) {
 	return b.sink.(*net.UDPConn).SetReadBuffer(64 << 10)
 }
 
+// longestWhy bounds what is told of a failure: a program may have printed much.
+const longestWhy = 500
+
 // row measures one kind of work.
 func (b *bench) row(ctx context.Context, w row) rowReport {
 	length := b.o.length
@@ -139,6 +142,9 @@ func (b *bench) row(ctx context.Context, w row) rowReport {
 	r := rowReport{Key: w.key, Title: w.title, State: done, Rounds: b.o.rounds, RoundMS: length.Milliseconds(), Columns: w.columns}
 	fail := func(err error) rowReport {
 		r.State, r.Why = failed, strings.TrimSpace(err.Error())
+		if len(r.Why) > longestWhy {
+			r.Why = r.Why[:longestWhy] + "..."
+		}
 		return r
 	}
 	j, err := w.job(b)

@@ -205,7 +205,7 @@ func (b *bench) tlsJob(kind, alpn string) (job, error) {
 const (
 	ruleCount    = 2000
 	ruleACLs     = 20
-	distinctACLs = 200
+	distinctACLs = 2000
 	mapKeys      = 100_000
 )
 
@@ -217,7 +217,7 @@ func manyRules() []string {
 		{"method GET", "method PUT"},
 		{"hdr(host) -i bench.test", "hdr(host) -i no%d.test"},
 		{"hdr_dom(host) -i bench", "hdr_dom(host) -i no%d"},
-		{"src 127.0.0.0/8", "src 10.%d.0.0/16"},
+		{"src 127.0.0.0/8", "src 10.9.8.0/24 2001:db8:%d::/48"},
 		{"hdr_beg(accept) text/html", "hdr_beg(accept) image/no%d"},
 		{"path_end l", "path_end .no%d"},
 		{"hdr_sub(user-agent) Gecko", "hdr_sub(user-agent) no%d"},
