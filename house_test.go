@@ -71,6 +71,9 @@ var arrows = []struct {
 	{from: "proxy/balance", to: "os", because: "pure core", direct: true},
 	{from: "proxy/stick", to: "net", because: "pure core", direct: true},
 	{from: "proxy/http1", to: "net", because: "pure core", direct: true},
+	{from: "proxy/http2", to: "net", because: "pure core", direct: true},
+	{from: "proxy/http2", to: "os", because: "pure core", direct: true},
+	{from: "proxy/http2", to: "time", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "net", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "os", because: "pure core", direct: true},
 	{from: "proxy/rule", to: "net", because: "pure core", direct: true},
@@ -129,7 +132,7 @@ func forbidden(to, dep string) bool {
 	return dep == to
 }
 
-func isStd(name string) bool { return name == "net" || name == "os" || name == "log" }
+func isStd(name string) bool { return name == "net" || name == "os" || name == "log" || name == "time" }
 
 func under(pkg, root string) bool { return pkg == root || strings.HasPrefix(pkg, root+"/") }
 

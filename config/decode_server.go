@@ -52,6 +52,7 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	if s.TLS = d.serversTLS(own, k); s.TLS == nil && s.checkTLS != nil && *s.checkTLS {
 		d.errorf(k.Pos, "write ssl", "'check-ssl' on a server without 'ssl' is not supported yet")
 	}
+	d.h2Server(&s.Server, k)
 	if a := s.Check.Address; a != "" {
 		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
 			d.errorf(k.Pos, "", "%s is no address to check", tree.Quote(a))
@@ -59,6 +60,19 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	}
 	p.back.Servers = append(p.back.Servers, s.Server)
 	p.more.servers = append(p.more.servers, s)
+}
+
+// h2Server refuses what HTTP/2 to servers has not yet: its connections are shared by clients.
+func (d *decoder) h2Server(s *proxy.Server, k tree.Node) {
+	switch {
+	case s.TLS != nil && slices.Contains(strings.Split(s.TLS.ALPN, ","), "h2"):
+		d.errorf(k.Pos, "alpn http/1.1", "HTTP/2 to a server over TLS ('alpn h2') is not supported yet")
+	case s.Proto != proxy.H2Proto:
+	case s.TLS != nil:
+		d.errorf(k.Pos, "", "HTTP/2 to a server over TLS ('proto h2' with 'ssl') is not supported yet")
+	case s.SendProxy != 0:
+		d.errorf(k.Pos, "", "a PROXY header in front of HTTP/2 ('proto h2' with 'send-proxy') is not supported yet")
+	}
 }
 
 // defaultServer keeps words for the servers that follow, and reads them once for their mistakes.

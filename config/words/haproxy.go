@@ -160,6 +160,7 @@ var haproxyLine = []Word{
 	{Name: "maxconn", In: []string{"server"}, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent requests (HTTP) or connections (TCP); the rest queues. 0: no limit."},
 	{Name: "pool-max-conn", In: []string{"server"}, Type: Int, Min: -1, Default: "-1", Field: "PoolMaxConn", Doc: "Idle connections kept for other clients; -1: any number."},
 	{Name: "pool-purge-delay", In: []string{"server"}, Type: Duration, Default: "5s", Field: "PoolPurgeDelay", Doc: "So often half of the idle connections that nobody needed meanwhile are closed; 0: none is kept."},
+	{Name: "proto", In: []string{"server"}, Type: Enum, Enum: []string{"", "h1", "h2"}, Later: []string{"fcgi", "none"}, Field: "Proto", Doc: "What the server speaks from the first byte. Requests to one that speaks HTTP/2 share connections."},
 	{Name: "max-reuse", In: []string{"server"}, Type: Int, Min: -1, Default: "-1", Field: "MaxReuse", Doc: "How often a connection is used again before it is closed; -1: any number."},
 	{Name: "backup", In: []string{"server"}, Type: Flag, Field: "Backup", Doc: "Used only when no other server is left."},
 	{Name: "id", In: []string{"server"}, Type: Int, Min: 1, Max: 1<<31 - 1, Field: "ID", Doc: "Number of the server: its place on the circle of a consistent hash, its turn under `first`, its sid in statistics. Default: the next free one."},

@@ -100,7 +100,7 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		hash-key:1 idle-ping:1 init-addr:1 init-state:1 log-bufsize:1 log-proto:1 namespace:1
 		no-agent-check no-send-proxy no-send-proxy-v2
 		no-verifyhost npn:1
-		pool-conn-name:1 pool-low-conn:1 proto:1 proxy-v2-options:1
+		pool-conn-name:1 pool-low-conn:1 proxy-v2-options:1
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy-v2-ssl
 		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni-auto socks4:1
 		ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets ws:1`},

@@ -16,7 +16,7 @@ func (s *session) dialH2() verdict {
 	t, l := s.t, s.l
 	m := l.muxFor(t.sc, t.fresh)
 	if m == nil {
-		fd, e := sysDial(&t.sc.addr)
+		fd, e := s.open()
 		if e != 0 {
 			return s.dialFailed(e)
 		}
@@ -40,6 +40,9 @@ func (s *session) dialH2() verdict {
 
 // muxFor is a connection to the server that takes another stream; fresh: only one that nobody has used.
 func (l *loop) muxFor(sc *serverConf, fresh bool) *mux {
+	if sc.personal() {
+		return nil
+	}
 	for m := sc.rt.muxes[l.id]; m != nil; m = m.next {
 		if m.takes(sc) && !(fresh && m.ready) {
 			return m
@@ -159,7 +162,7 @@ func (m *mux) rest() {
 	if m.streams > 0 {
 		return
 	}
-	if m.away || m.departs != muxStays || m.closing || l.draining || !c.sc.rt.up.Load() || c.sc.maxReuse >= 0 && m.requests > c.sc.maxReuse {
+	if m.away || c.sc.personal() && m.requests > 0 || m.departs != muxStays || m.closing || l.draining || !c.sc.rt.up.Load() || c.sc.maxReuse >= 0 && m.requests > c.sc.maxReuse {
 		m.discard()
 		return
 	}

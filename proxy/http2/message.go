@@ -88,6 +88,7 @@ type pseudo struct {
 	has                                               uint8 // bits in the order above
 	host                                              []byte
 	hosts, cookies                                    int
+	trailers                                          bool // were announced
 	length                                            int64
 	size                                              int
 }
@@ -158,6 +159,8 @@ func (p *pseudo) field(name, value []byte) bool {
 		p.host = value
 	case "cookie":
 		p.cookies++
+	case "trailer":
+		p.trailers = true
 	case "content-length":
 		n, ok := number(value)
 		if !ok || p.length >= 0 && p.length != n {
@@ -199,6 +202,7 @@ func (l *List) AppendRequest(dst []byte, end, extended bool, nonce []byte) ([]by
 		m.Fate = TooLarge
 		return dst, m
 	}
+	p.trailers = p.trailers && !end
 	connect := string(p.method) == "CONNECT"
 	m.Head, m.Upgrade, m.Length, m.Fate = string(p.method) == "HEAD", p.has&hasProtocol != 0, p.length, Good
 	if connect && p.length >= 0 {
@@ -224,7 +228,7 @@ func (l *List) AppendRequest(dst []byte, end, extended bool, nonce []byte) ([]by
 	switch {
 	case connect:
 		m.Framing = Raw
-	case p.length >= 0:
+	case p.length >= 0 && !p.trailers:
 		m.Framing = ByLength
 	case !end:
 		m.Framing = ByChunks
@@ -263,7 +267,8 @@ func (p *pseudo) request(extended bool) bool {
 	return all(p.path, inTarget) && (p.path[0] == '/' || string(p.path) == "*" && string(p.method) == "OPTIONS")
 }
 
-// lines writes the fields that are no pseudo-fields. The crumbs of a cookie are put together (RFC 9113 section 8.2.3).
+// lines writes the fields that are no pseudo-fields. A length goes where trailers are announced: HTTP/1 has them behind
+// chunks alone. The crumbs of a cookie are put together (RFC 9113 section 8.2.3).
 func (l *List) lines(dst []byte, p *pseudo) []byte {
 	cookie, length := false, false
 	for _, f := range l.Fields {
@@ -271,7 +276,7 @@ func (l *List) lines(dst []byte, p *pseudo) []byte {
 		switch {
 		case name[0] == ':', string(name) == "host",
 			p.has&hasProtocol != 0 && string(name) == "sec-websocket-key",
-			length && string(name) == "content-length":
+			(length || p.trailers) && string(name) == "content-length":
 			continue
 		case string(name) == "content-length":
 			length = true
@@ -324,6 +329,7 @@ func (l *List) AppendResponse(dst []byte, end, head, tunnel bool) ([]byte, Messa
 		m.Fate = TooLarge
 		return dst, m
 	}
+	p.trailers = p.trailers && !end && !head
 	m.Fate, m.Status, m.Length = Good, int(status), p.length
 	dst = append(append(dst, "HTTP/1.1 "...), p.status...)
 	dst = append(append(append(dst, ' '), reason(m.Status)...), "\r\n"...)
@@ -334,11 +340,10 @@ func (l *List) AppendResponse(dst []byte, end, head, tunnel bool) ([]byte, Messa
 		m.Framing = Raw
 	case head || status == 204 || status == 304:
 		m.Length = 0 // of content, whatever is announced
-	case p.length >= 0:
+	case end && p.length > 0:
+		m.Fate = Malformed
+	case p.length >= 0 && !p.trailers:
 		m.Framing = ByLength
-		if end && p.length > 0 {
-			m.Fate = Malformed
-		}
 	case end:
 		dst = append(dst, "content-length: 0\r\n"...)
 	default:

@@ -170,7 +170,7 @@ func (c *Conn) beginData(h FrameHeader, in, out []byte, now int64) (Event, int, 
 	}
 	c.data = dataFrame{open: true, s: s, left: content, pad: pad, end: h.Flags&FlagEndStream != 0}
 	if code := c.admitData(h, s, content); code != NoError {
-		c.data.s = nil
+		c.data.s, c.data.open = nil, content+pad > 0
 		if _, reset := c.over(h.Stream); s == nil && reset {
 			return Event{}, used, c.consumedConn(out, int64(used-FrameHeaderLen))
 		}
@@ -180,7 +180,12 @@ func (c *Conn) beginData(h FrameHeader, in, out []byte, now int64) (Event, int, 
 		}
 		return ev, used, c.consumedConn(out, int64(used-FrameHeaderLen))
 	}
-	return Event{}, used, c.Consumed(out, s, used-FrameHeaderLen)
+	out = c.Consumed(out, s, used-FrameHeaderLen)
+	ev, n, out := c.piece(in[used:], out) // also of a frame that is empty: its end counts
+	if ev.Kind == EventMore {
+		ev.Kind = EventNone
+	}
+	return ev, used + n, out
 }
 
 // admitData checks a DATA frame against its stream.
