@@ -141,13 +141,13 @@ func (m *mux) farewell() {
 		return
 	}
 	open := m.h.Streams()
-	if (m.departs == muxDeparted || m.away) && open == 0 && m.streams == 0 {
+	if m.departs == muxDeparted && open == 0 && m.streams == 0 {
 		m.closing = true
 	}
 	if m.closing && c.out == nil {
 		m.abandon()
 		m.dead = true
-		s.leave()
+		s.enter(phaseLinger) // the client may say something at any time
 		s.run()
 		return
 	}
@@ -158,6 +158,8 @@ func (m *mux) farewell() {
 		s.due = m.leaveAt + int64(freshFor)
 	case m.partAt != 0:
 		s.due = since(m.partAt, fc.times.request)
+	case open == 0 && m.streams == 0 && m.away:
+		s.due = m.idleAt + int64(freshFor)
 	case open == 0 && m.streams == 0 && m.requests == 0:
 		s.due = since(s.accepted-s.waited, fc.times.request)
 	case open == 0 && m.streams == 0:
