@@ -103,7 +103,7 @@ func TestTLSHandshakeFailures(t *testing.T) {
 	_, a := named(t, "a")
 	s := start(t, proxy.HTTP, []proxy.Server{a}, func(c *proxy.Config) {
 		overTLS(ca.Write("a.pem", ca.ECDSA("a.example").PEM()))(c)
-		c.Frontends[0].Timeouts.HTTPRequest = 300 * time.Millisecond
+		c.Frontends[0].Timeouts.HTTPRequest = 1500 * time.Millisecond
 	})
 	s.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	s.want("] fe/1: SSL handshake failure")
