@@ -24,6 +24,7 @@ func (s *session) look() *rule.Ctx {
 	}
 	c.Begin()
 	l.looking = s
+	c.HTTP2 = s.client.stream != nil
 	if w := s.client.tls; w != nil {
 		c.TLS, c.SNI = true, w.sni
 	}

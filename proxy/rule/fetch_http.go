@@ -40,8 +40,11 @@ func init() {
 		return true
 	})}
 	fetches["base"] = &fetchDef{out: Str, needs: atRequest, suffixed: true, costly: true, make: req(base)}
-	fetches["req.ver"] = &fetchDef{out: Str, needs: atRequest, make: req(func(_ *Ctx, m *Message, v *Value) bool {
+	fetches["req.ver"] = &fetchDef{out: Str, needs: atRequest, make: req(func(c *Ctx, m *Message, v *Value) bool {
 		v.setStr(versions[m.Head.Minor&1])
+		if c.HTTP2 {
+			v.setStr(version2)
+		}
 		return true
 	})}
 	alias("req.ver", "req_ver")
@@ -69,7 +72,10 @@ func init() {
 	})}
 }
 
-var versions = [2][]byte{[]byte("1.0"), []byte("1.1")}
+var (
+	versions = [2][]byte{[]byte("1.0"), []byte("1.1")}
+	version2 = []byte("2.0")
+)
 
 // base is the host followed by the path.
 func base(c *Ctx, m *Message, v *Value) bool {
