@@ -31,6 +31,7 @@ var parts = []part{
 		{"On a `bind` line", "", []string{"bind"}},
 		{"On a `server` line", "", []string{"server"}},
 		{"On a `cookie` line", "", []string{"cookie"}},
+		{"On a `source` line", "", []string{"source"}},
 		{"On a `stick-table` line", "", []string{"stick-table"}},
 		{"On a `stick on` line", "", []string{"stick"}},
 		{"After `option forwardfor`", "", []string{"forwardfor"}},

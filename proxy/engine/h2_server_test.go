@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/net/http2"
-
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -23,29 +21,16 @@ func h2Server(t *testing.T, name string, f http.HandlerFunc) (_ proxy.Server, co
 		t.Fatal(err)
 	}
 	conns = &atomic.Int32{}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
+	srv := &http.Server{Handler: f, Protocols: new(http.Protocols), ConnState: func(_ net.Conn, st http.ConnState) {
+		if st == http.StateNew {
 			conns.Add(1)
-			mu.Lock()
-			open = append(open, c)
-			mu.Unlock()
-			wg.Go(func() { (&http2.Server{}).ServeConn(c, &http2.ServeConnOpts{Handler: f}) })
 		}
-	})
+	}}
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	var wg sync.WaitGroup
+	wg.Go(func() { srv.Serve(l) })
 	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		for _, c := range open {
-			c.Close()
-		}
-		mu.Unlock()
+		srv.Close()
 		wg.Wait()
 	})
 	s := target(name, l.Addr().String())

@@ -192,7 +192,7 @@ func (p *Program) compile(l list, rule []proxy.Word, at source.Pos, strict *bool
 	def, ok := actions[r.name]
 	if !ok || def.in&l == 0 {
 		switch {
-		case ok || actionsLater[r.name] && l&onHTTP == 0 && false:
+		case ok:
 			p.ps.Errorf(r.at, "", "'%s' is no action of '%s'", r.name, listNames[l])
 		case actionsLater[r.name]:
 			p.ps.Errorf(r.at, "", "'%s %s' is not supported yet", listNames[l], r.name)

@@ -3,7 +3,6 @@ package rule
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/reeve-lb/reeve/proxy/http1"
@@ -50,6 +49,11 @@ func init() {
 	alias("req.ver", "req_ver")
 	fetches["req.proto_http"] = &fetchDef{out: Bool, needs: atRequest | atPayload, make: plain(protoHTTP)}
 	alias("req.proto_http", "req_proto_http")
+	fieldFetches()
+}
+
+// fieldFetches are those of a message's parts that have names, and of the answer.
+func fieldFetches() {
 	fetches["url_param"] = &fetchDef{out: Str, needs: atRequest, suffixed: true, costly: true, least: 1, most: 2, make: makeParam}
 	alias("url_param", "urlp")
 	headers("hdr", "req.hdr", "req.fhdr", atRequest)
@@ -348,6 +352,3 @@ func cookie(b []byte, name string) ([]byte, bool) {
 	}
 	return nil, false
 }
-
-// statusText writes a status as three digits.
-func statusText(b []byte, status int) []byte { return strconv.AppendInt(b, int64(status), 10) }

@@ -11,10 +11,8 @@ import (
 // Maps are the map files of a configuration by name. They outlive it: a map whose file says the same as before keeps what
 // was changed at run time. Safe for concurrent use.
 type Maps struct {
-	mu   sync.Mutex
-	all  map[string]*Map
-	bad  []error
-	used map[string]bool
+	mu  sync.Mutex
+	all map[string]*Map
 }
 
 // Map is one file's keys and values, with an index for each way in which rules look keys up.
@@ -31,7 +29,6 @@ type Entry struct{ Key, Value string }
 // mapView is a map as one kind of converter sees it. The index is swapped as a whole.
 type mapView struct {
 	kind matchKind
-	fold bool
 	out  Type
 	cur  atomic.Pointer[mapIndex]
 }

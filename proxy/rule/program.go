@@ -134,7 +134,7 @@ func (p *Program) variable(name string) (*variable, error) {
 		return nil, fmt.Errorf("'%s' is no variable: sess.NAME, txn.NAME, req.NAME or res.NAME", short(name))
 	}
 	if rest == "" || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.") != "" {
-		return nil, fmt.Errorf("'%s' is no variable's name: letters, digits, _ and .", short(name))
+		return nil, fmt.Errorf("'%s' is no variable's name: only letters, digits, '_' and '.' may be", short(name))
 	}
 	if vr.index, ok = p.o.Names.place(s, name); !ok {
 		return nil, fmt.Errorf("more than %d variables", maxVariables)

@@ -148,16 +148,6 @@ func (c *Ctx) room(p *program) {
 	}
 }
 
-// grab takes n bytes of the scratch; nil when it is used up.
-func (c *Ctx) grab(n int) []byte {
-	if n > len(c.scratch)-c.used {
-		return nil
-	}
-	b := c.scratch[c.used : c.used+n : c.used+n]
-	c.used += n
-	return b
-}
-
 // rest is the scratch that is left, to append to; take says how much was used.
 func (c *Ctx) rest() []byte { return c.scratch[c.used:c.used:len(c.scratch)] }
 
