@@ -31,7 +31,7 @@ frontend web
     defalt_backend app
 backend app
     balance roundrobbin
-    server one 127.0.0.1
+    server one 127.0.0.1:99999
 `
 
 const goodHCL = `frontend "web" {
