@@ -32,11 +32,12 @@ func (s *spoiling) Write(p []byte) (int, error) {
 // FuzzTLSRecords sends hostile bytes in place of a handshake (how 0), after one (1), and good records that were spoiled on
 // the way (2). Whatever comes, the next client is served.
 func FuzzTLSRecords(f *testing.F) {
+	const patience = 5 * time.Second // beside other fuzzing a good client may be slow, too
 	ca := pki.New(f)
 	s := startLoops(f, 1, proxy.HTTP, []proxy.Server{rawServer(f, "a", pingPong)}, func(c *proxy.Config) {
 		overTLS(ca.Write("a.pem", ca.ECDSA("a.example").PEM()))(c)
 		c.Frontends[0].Log = nil
-		c.Frontends[0].Timeouts.Client, c.Frontends[0].Timeouts.HTTPRequest = time.Second, time.Second
+		c.Frontends[0].Timeouts.Client, c.Frontends[0].Timeouts.HTTPRequest = patience, patience
 	})
 	hello := []byte("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03")
 	for how := range byte(3) {
@@ -51,7 +52,7 @@ func FuzzTLSRecords(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer raw.Close()
-		raw.SetDeadline(time.Now().Add(5 * time.Second))
+		raw.SetDeadline(time.Now().Add(4 * patience))
 		if how %= 3; how == 0 {
 			raw.Write(b)
 		} else {
@@ -68,7 +69,7 @@ func FuzzTLSRecords(f *testing.F) {
 		}
 		raw.(*net.TCPConn).CloseWrite()
 		began := time.Now()
-		if io.Copy(io.Discard, raw); time.Since(began) > 4*time.Second {
+		if io.Copy(io.Discard, raw); time.Since(began) > 3*patience {
 			t.Error("the connection is never ended")
 		}
 		here := *s
