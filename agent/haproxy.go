@@ -42,6 +42,9 @@ const rest = 32 << 20
 // forConnections is what of a bound of the whole process (-m) its connections may have.
 func forConnections(bound int64) int64 { return max(bound-rest, bound/2) }
 
+// CanRead implements haproxy.Daemon.
+func (h *HAProxy) CanRead(d config.Document) source.Problems { return h.engine.CanRead(d.Proxy) }
+
 // CanRun implements haproxy.Daemon.
 func (h *HAProxy) CanRun(d config.Document) source.Problems { return h.engine.CanRun(d.Proxy) }
 

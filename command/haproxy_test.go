@@ -47,6 +47,10 @@ var haproxyChecks = map[string]string{
 	"bad port":         strings.Replace(haproxyCfg, "21980", "65536", 1),
 	"balance unknown":  haproxyCfg + "    balance fastest\n",
 	"quote unmatched":  haproxyCfg + "    cookie \"SRV insert\n",
+	"no certificate":   strings.Replace(haproxyCfg, "bind 127.0.0.1:21980", "bind 127.0.0.1:21980 ssl crt /nonexistent/site.pem", 1),
+	"no error file":    haproxyCfg + "    errorfile 503 /nonexistent/503.http\n",
+	"no file of a map": haproxyCfg + "    http-request set-header X-A %[path,map(/nonexistent/a.map)]\n",
+	"no ca-file":       haproxyCfg + "    server b 127.0.0.1:21982 ssl verify required ca-file /nonexistent/ca.pem\n",
 	"empty":            "",
 }
 

@@ -22,6 +22,8 @@ import (
 
 // Daemon is a data plane with its health checks. Its methods are safe for concurrent use.
 type Daemon interface {
+	// CanRead tells what is wrong with the files that d names, ports aside. Nothing changes.
+	CanRead(d config.Document) source.Problems
 	// CanRun tells what would keep this machine from running d. Nothing changes.
 	CanRun(d config.Document) source.Problems
 	// Apply makes d the configuration, in place. What can't run is left out and told.

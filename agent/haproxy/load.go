@@ -164,6 +164,13 @@ func check(o Options, env Env, to *messages) int {
 		to.put(alert, err.Error())
 		return exitFailed
 	}
+	if !ps.HasErrors() { // what is missing of the configuration would be missed again
+		for _, p := range env.New(to.logger(false), o).CanRead(doc) {
+			if p.Severity == source.Error { // advice is no matter of -c
+				ps = append(ps, p)
+			}
+		}
+	}
 	code, last := judge(o, doc, ps, to)
 	if last != "" && !to.quiet {
 		if code == exitOK && len(ps) > 0 {

@@ -45,6 +45,13 @@ func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	}
 	checkNames(c, &ps)
 	checkBinds(c, &ps)
+	return append(ps, e.CanRead(c)...)
+}
+
+// CanRead tells what is wrong with the files that c names, and which names of servers don't resolve. It asks for no port, so
+// that a program which runs c already is not in the way.
+func (e *Engine) CanRead(c proxy.Config) source.Problems {
+	var ps source.Problems
 	resolveAll(c, &ps)
 	e.checkTLS(c, &ps)
 	for _, f := range c.Frontends {
