@@ -52,7 +52,10 @@ func (s *session) h2() verdict {
 func (m *mux) request(ev *http2.Event) {
 	l := m.l
 	head := l.buffer(false)
-	b, msg := l.fields.AppendRequest(head.b[:0], ev.End, true, m.nonce[:])
+	if m.key == ([24]byte{}) {
+		m.key = newKey()
+	}
+	b, msg := l.fields.AppendRequest(head.b[:0], ev.End, true, m.key[:])
 	head.w = len(b)
 	s := l.beginStream(m, ev.Stream)
 	st := s.client.stream
@@ -65,6 +68,9 @@ func (m *mux) request(ev *http2.Event) {
 	ev.Stream.Expect = msg.Length
 	st.head, st.framing, st.ended = head, msg.Framing, ev.End
 	st.isHead, st.isConnect = msg.Head, msg.Framing == http2.Raw && !msg.Upgrade
+	if msg.WebSocket {
+		st.key, m.key = m.key, [24]byte{}
+	}
 	l.later(s)
 }
 

@@ -27,7 +27,7 @@ func h2Client(t testing.TB) *http.Client {
 
 // h2Raw is a client that sends the frames it is told to.
 type h2Raw struct {
-	t   *testing.T
+	t   testing.TB
 	c   net.Conn
 	f   *http2.Framer
 	enc *hpack.Encoder
@@ -38,7 +38,7 @@ func (s *site) h2raw(settings ...http2.Setting) *h2Raw {
 	s.t.Helper()
 	c := s.dial()
 	io.WriteString(c, http2.ClientPreface)
-	r := &h2Raw{t: s.t.(*testing.T), c: c, f: http2.NewFramer(c, c)}
+	r := &h2Raw{t: s.t, c: c, f: http2.NewFramer(c, c)}
 	r.f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	r.enc = hpack.NewEncoder(&r.buf)
 	r.f.WriteSettings(settings...)

@@ -16,17 +16,24 @@ import (
 // h2Server is a server that speaks HTTP/2 alone, in clear; conns counts its connections.
 func h2Server(t *testing.T, name string, f http.HandlerFunc) (_ proxy.Server, conns *atomic.Int32) {
 	t.Helper()
+	return h2ServerOf(t, name, func(srv *http.Server) { srv.Handler = f })
+}
+
+// h2ServerOf is one with settings of its own.
+func h2ServerOf(t *testing.T, name string, set func(*http.Server)) (_ proxy.Server, conns *atomic.Int32) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	conns = &atomic.Int32{}
-	srv := &http.Server{Handler: f, Protocols: new(http.Protocols), ConnState: func(_ net.Conn, st http.ConnState) {
+	srv := &http.Server{Protocols: new(http.Protocols), ConnState: func(_ net.Conn, st http.ConnState) {
 		if st == http.StateNew {
 			conns.Add(1)
 		}
 	}}
 	srv.Protocols.SetUnencryptedHTTP2(true)
+	set(srv)
 	var wg sync.WaitGroup
 	wg.Go(func() { srv.Serve(l) })
 	t.Cleanup(func() {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reeve-lb/reeve/internal/lab/pki"
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -25,21 +26,29 @@ func tool(t *testing.T, pkg string) string {
 	return bin
 }
 
-// TestH2Spec holds the front to h2spec in strict mode, all of it.
+// TestH2Spec holds the front to h2spec in strict mode, all of it, in clear and under TLS.
 func TestH2Spec(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
+	bin, ca := tool(t, "github.com/summerwind/h2spec/cmd/h2spec"), pki.New(t)
+	server := handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		io.WriteString(w, strings.Repeat("0123456789abcdef", 128))
-	})}, func(c *proxy.Config) { c.Frontends[0].Binds[0].Proto = proxy.H2Proto })
-	h2spec(t, s.addr)
+	})
+	t.Run("clear", func(t *testing.T) {
+		t.Parallel()
+		h2spec(t, bin, start(t, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) { c.Frontends[0].Binds[0].Proto = proxy.H2Proto }).addr)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		h2spec(t, bin, start(t, proxy.HTTP, []proxy.Server{server}, h2OverTLS(ca)).addr, "-t", "-k")
+	})
 }
 
 // h2spec runs all tests against an address; any that fails or is skipped is told.
-func h2spec(t *testing.T, addr string, args ...string) {
+func h2spec(t *testing.T, bin, addr string, args ...string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	report := filepath.Join(t.TempDir(), "report.xml")
-	out, err := exec.Command(tool(t, "github.com/summerwind/h2spec/cmd/h2spec"), append([]string{"-h", host, "-p", port, "-o", "1", "-S", "-j", report}, args...)...).CombinedOutput()
+	out, err := exec.Command(bin, append([]string{"-h", host, "-p", port, "-o", "1", "-S", "-j", report}, args...)...).CombinedOutput()
 	text, rerr := os.ReadFile(report)
 	if rerr != nil {
 		t.Fatalf("h2spec: %v, %v\n%s", err, rerr, out)

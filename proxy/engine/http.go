@@ -363,8 +363,8 @@ func (s *session) answerDone() http1.Fault {
 	t.private = ownsConnection(h, in)
 	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
 	switch {
-	case h.Status == 101 && !t.upgrade:
-		return http1.BadStartLine // nobody asked
+	case s.misleads(h, in):
+		return http1.BadStartLine
 	case tunnel, t.method == http1.HEAD, h.Status == 204, h.Status == 304:
 		t.res = newBody(noBody, 0)
 	case h.Chunked:

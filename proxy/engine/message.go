@@ -292,7 +292,7 @@ func (s *session) log() {
 	e := accesslog.Entry{Client: s.peer, Start: l.wall - l.now + t.start, Frontend: s.fe.name, Backend: s.fe.name,
 		TR: ms(t.start, t.headAt), Tw: ms(t.chosenAt, t.queuedAt), Tc: ms(t.queuedAt, t.connectedAt), Tr: ms(t.connectedAt, t.answerAt),
 		Ta: ms(t.start, l.now), Status: t.status, Bytes: t.bytes, Flags: t.flags, Retries: t.retries, Redispatched: t.redispatched,
-		ServerQueue: t.queueServer, BackendQueue: t.queueBackend, TLS: s.client.tls != nil}
+		ServerQueue: t.queueServer, BackendQueue: t.queueBackend, TLS: s.client.secured() != nil}
 	e.Counts.Process, e.Counts.Frontend = l.e.conns.cur.Load(), s.fe.conn.cur.Load()
 	if t.bc != nil {
 		e.Backend = t.bc.rt.name

@@ -1,10 +1,6 @@
 package engine
 
 import (
-	"encoding/base64"
-	"encoding/binary"
-	"math/rand/v2"
-
 	"github.com/reeve-lb/reeve/proxy/http2"
 )
 
@@ -22,6 +18,7 @@ const (
 type mux struct {
 	l       *loop
 	c       *conn    // the socket
+	tls     *secure  // nil: clear
 	s       *session // of a client's connection; nil: it leads to a server
 	h       *http2.Conn
 	streams int     // with a session
@@ -43,7 +40,7 @@ type mux struct {
 	next     *mux
 
 	outAt, partAt, idleAt, orphanAt, leaveAt int64
-	nonce                                    [24]byte
+	key                                      [24]byte // of the next WebSocket
 }
 
 // departure is how far the farewell of a connection has come (RFC 9113 section 6.8).
@@ -56,12 +53,8 @@ const (
 )
 
 func (l *loop) newMux(c *conn, s *session, h *http2.Conn) *mux {
-	m := &mux{l: l, c: c, s: s, h: h, outAt: l.now, idleAt: l.now}
+	m := &mux{l: l, c: c, tls: c.tls, s: s, h: h, outAt: l.now, idleAt: l.now}
 	m.timer.owner = m
-	var raw [16]byte
-	binary.NativeEndian.PutUint64(raw[:], rand.Uint64())
-	binary.NativeEndian.PutUint64(raw[8:], rand.Uint64())
-	base64.StdEncoding.Encode(m.nonce[:], raw[:])
 	c.mux = m
 	m.put(h.Greet(m.out()))
 	return m

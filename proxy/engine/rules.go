@@ -25,12 +25,12 @@ func (s *session) look() *rule.Ctx {
 	c.Begin()
 	l.looking = s
 	c.HTTP2 = s.client.stream != nil
-	if w := s.client.tls; w != nil {
+	if w := s.client.secured(); w != nil {
 		c.TLS, c.SNI = true, w.sni
 	}
 	c.Src, c.Now, c.Front, c.Session = s.peer, l.wall, s.fe.name, nil
 	if len(l.kept) > 0 {
-		c.Session = l.kept[s]
+		c.Session = l.kept[s.keeper()]
 	}
 	if s.t != nil {
 		c.Vars = s.t.vars
@@ -41,13 +41,21 @@ func (s *session) look() *rule.Ctx {
 	return c
 }
 
+// keeper is the session that has the client's connection: a stream's is another one.
+func (s *session) keeper() *session {
+	if st := s.client.stream; st != nil {
+		return st.m.s
+	}
+	return s
+}
+
 // looked takes what the rules have left beyond their verdict.
 func (s *session) looked(c *rule.Ctx) {
 	if c.Session != nil {
 		if s.l.kept == nil {
 			s.l.kept = map[*session]*rule.Vars{}
 		}
-		s.l.kept[s] = c.Session
+		s.l.kept[s.keeper()] = c.Session
 	}
 	t := s.t
 	if t == nil {

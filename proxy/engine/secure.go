@@ -60,6 +60,14 @@ func (c *conn) alpn() string {
 	return c.tls.alpn
 }
 
+// secured is what there is of TLS on the connection that carries c, which may be one of HTTP/2: nil in clear.
+func (c *conn) secured() *secure {
+	if c.stream != nil {
+		return c.stream.m.tls
+	}
+	return c.tls
+}
+
 // Read implements net.Conn for crypto/tls.
 func (w *secure) Read(p []byte) (int, error) {
 	if w.hs != nil {

@@ -33,9 +33,10 @@ type stream struct {
 	round  uint32
 	quota  int
 
-	isHead, isConnect bool // the request's method
-	refused           bool // the other side has not looked at it
-	gone              bool // reset by the client
+	isHead, isConnect bool     // the request's method
+	key               [24]byte // what a WebSocket's server has to prove that it has seen; zero: no WebSocket
+	refused           bool     // the other side has not looked at it
+	gone              bool     // reset by the client
 	code              http2.ErrCode
 
 	waits         bool // in the mux's list
@@ -493,7 +494,11 @@ func (st *stream) close() {
 		n = st.rx.w - st.rx.r
 	}
 	st.consumed(n)
-	if st.h != nil {
+	switch {
+	case st.h == nil:
+	case m.dead: // m.c may be another connection by now
+		m.h.Release(nil, st.h, st.code)
+	default:
 		m.put(m.h.Release(m.out(), st.h, st.code))
 	}
 	l.free(&st.head)

@@ -282,8 +282,8 @@ func (s *session) serverName() string {
 	case tlsconf.SNIConstant:
 		return tls.Name
 	case tlsconf.SNIClient:
-		if s.client.tls != nil {
-			return s.client.tls.sni
+		if w := s.client.secured(); w != nil {
+			return w.sni
 		}
 	case tlsconf.SNIHost:
 		if !s.http {

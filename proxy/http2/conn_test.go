@@ -52,7 +52,7 @@ func FuzzFrames(f *testing.F) {
 			if ev.Kind == EventHeaders {
 				if !client {
 					ev.Stream.Owner = t
-					if out, m := l.AppendRequest(dst, ev.End, true, []byte("nonce")); m.Fate == Good {
+					if out, m := l.AppendRequest(dst, ev.End, true, []byte("key")); m.Fate == Good {
 						checkHead(t, out)
 						ev.Stream.Expect = m.Length
 					} else {

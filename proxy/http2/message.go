@@ -44,6 +44,8 @@ type Message struct {
 	Status  int   // of an answer
 	Head    bool  // a HEAD request
 	Upgrade bool  // an extended CONNECT, written as an upgrade
+	// WebSocket: the upgrade is to that protocol and has the key that was given.
+	WebSocket bool
 }
 
 // What a byte may be part of.
@@ -191,8 +193,8 @@ func number(b []byte) (int64, bool) {
 const maxHead = http1.MaxHead - 256
 
 // AppendRequest writes the request that is in l as an HTTP/1 head. end: no content follows. extended: the other side was
-// told of RFC 8441; an extended CONNECT becomes an upgrade, with nonce as the key of a WebSocket.
-func (l *List) AppendRequest(dst []byte, end, extended bool, nonce []byte) ([]byte, Message) {
+// told of RFC 8441; an extended CONNECT becomes an upgrade, with key as that of a WebSocket.
+func (l *List) AppendRequest(dst []byte, end, extended bool, key []byte) ([]byte, Message) {
 	var p pseudo
 	m := Message{Fate: Malformed, Length: -1}
 	if !p.read(l, false) || p.has&hasStatus != 0 || !p.request(extended) || p.length > 0 && end {
@@ -220,8 +222,8 @@ func (l *List) AppendRequest(dst []byte, end, extended bool, nonce []byte) ([]by
 	dst = append(append(dst, p.authority...), "\r\n"...)
 	if m.Upgrade {
 		dst = append(append(append(dst, "connection: upgrade\r\nupgrade: "...), p.protocol...), "\r\n"...)
-		if string(p.protocol) == "websocket" {
-			dst = append(append(append(dst, "sec-websocket-key: "...), nonce...), "\r\n"...)
+		if m.WebSocket = string(p.protocol) == "websocket"; m.WebSocket {
+			dst = append(append(append(dst, "sec-websocket-key: "...), key...), "\r\n"...)
 		}
 	}
 	dst = l.lines(dst, &p)
