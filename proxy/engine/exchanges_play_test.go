@@ -134,10 +134,17 @@ func (s *stage) text(global string) string {
 	b.WriteString(" timeout connect 500ms\n timeout client 4s\n timeout server 4s\n")
 	for i, x := range s.all {
 		fmt.Fprintf(&b, "listen x%d\n bind %s\n", i, s.addrs[i])
+		addr := s.servers[i].l.Addr().String()
 		for _, words := range x.set {
-			fmt.Fprintf(&b, " %s\n", words)
+			fmt.Fprintf(&b, " %s\n", strings.ReplaceAll(words, "SERVER", addr))
 		}
-		fmt.Fprintf(&b, " server s %s %s\n", s.servers[i].l.Addr(), strings.Join(x.server, " "))
+		fmt.Fprintf(&b, " server s %s %s\n", addr, strings.Join(x.server, " "))
+		for k, l := range x.backs {
+			if k == 0 || l.name != x.backs[k-1].name {
+				fmt.Fprintf(&b, "backend %s\n server s %s\n", l.name, addr)
+			}
+			fmt.Fprintf(&b, " %s\n", strings.ReplaceAll(l.words, "SERVER", addr))
+		}
 	}
 	return b.String()
 }
@@ -247,23 +254,23 @@ func (s *stage) play(t *testing.T, cut func([]byte) [][]byte, haproxy bool) {
 	sorting.Wait()
 }
 
-// counted looks whether each request that was no good is counted as such.
+// counted looks whether each request that was no good, or that a rule denied, is counted as such.
 func (s *stage) counted(t *testing.T) {
 	snap := s.engine.Stats()
 	for i, x := range s.all {
 		bad := uint64(0)
 		for _, step := range x.steps {
-			if f := strings.Fields(string(step.text)); step.does == "logs" && f[1][1] == 'R' {
+			if f := strings.Fields(string(step.text)); step.does == "logs" && f[1][0] != 'L' && f[1][1] == 'R' {
 				bad++
 			}
 		}
-		if row, ok := snap.Find(fmt.Sprint("x", i), "FRONTEND"); !ok || bad > 0 && row.EReq != bad {
-			t.Errorf("%s: %s: %d bad requests are counted, want %d", x.at, x.name, row.EReq, bad)
+		if row, ok := snap.Find(fmt.Sprint("x", i), "FRONTEND"); !ok || bad > 0 && row.EReq+row.DReq != bad {
+			t.Errorf("%s: %s: %d bad requests are counted, want %d", x.at, x.name, row.EReq+row.DReq, bad)
 		}
 	}
 }
 
-var exchangeLine = regexp.MustCompile(`\] x(\d+) \S+ \S+ (-?\d+) \+?\d+ - - (\S{4}) \d+/\d+/\d+/\d+/(\S+) `)
+var exchangeLine = regexp.MustCompile(`\] x(\d+) (\S+)/(\S+) \S+ (?:(-?\d+) \+?\d+ - - (\S{4})|\+?\d+ (\S\S)) \d+/\d+/\d+/\d+/(\S+) `)
 
 // sortLog hands each line to its exchange.
 func (s *stage) sortLog(done chan struct{}) {
@@ -278,9 +285,18 @@ func (s *stage) sortLog(done chan struct{}) {
 			}
 			var i int
 			fmt.Sscan(m[1], &i)
-			text := m[2] + " " + m[3]
-			if m[4] != "0" {
-				text += " retries " + m[4]
+			back, server, text := m[2], m[3], m[4]+" "+m[5]
+			if m[6] != "" {
+				text = "tcp " + m[6]
+			}
+			if back == "x"+m[1] {
+				back = "x"
+			}
+			if back != "x" || server != "s" && server != "<NOSRV>" {
+				text += " by " + back + "/" + server
+			}
+			if m[7] != "0" {
+				text += " retries " + m[7]
 			}
 			s.lines[i] <- text
 		}

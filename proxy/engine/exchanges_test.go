@@ -15,7 +15,8 @@ import (
 // testdata/exchanges holds raw HTTP/1 exchanges. A file has several; each begins with its name:
 //
 //	= name
-//	set WORDS         a line of haproxy.cfg for the proxy
+//	set WORDS         a line of haproxy.cfg for the proxy; SERVER in it is the server's address
+//	backend NAME LINE another backend, whose server is the same, and a line of haproxy.cfg for it
 //	server WORDS      words of haproxy.cfg for its server
 //	only whole        the pieces in which the bytes come are part of the exchange
 //	haproxy REASON    HAProxy 2.6 does otherwise, and what (sometimes, if it depends on who is quicker)
@@ -30,7 +31,16 @@ import (
 //	a stays           its connection goes on, and not a byte comes
 //	pause 200ms       the time that passes is part of the exchange
 //	refused           client a is answered 400, its connection ends, and a line is logged: PR--
-//	log STATUS FLAGS  a line of the log, with its retries if there were any
+//	log STATUS FLAGS  a line of the log, with its retries if there were any, and by BACKEND/SERVER if these are not the
+//	                  proxy itself (whose name is x) and its server s; a line of tcplog has the STATUS tcp
+//
+// For rules, whose exchanges are all alike, there are short forms:
+//
+//	when COND         set http-request return: the answer is yes if the condition is met, and no otherwise
+//	says FORMAT       set http-request return: the answer is the FORMAT
+//	get TARGET LINES  client a asks for it, with these header lines besides Host: x
+//	served            the server answers 200 on connection 1, client a sees that, and a line is logged: 200 ----
+//	told TEXT         client a sees an answer that a rule has made, and a line is logged: 200 LR--
 //
 // In a TEXT | is CRLF, \r \n \t \0 \\ \xNN are bytes, \p is |, {N*TEXT} is N times TEXT, and @STATUS is Reeve's own page.
 // No connection but those named is made, and no line but those named is logged.
@@ -38,11 +48,15 @@ type rawExchange struct {
 	at      string // file:line
 	name    string
 	set     []string
+	backs   []backLine
 	server  []string
 	whole   bool
 	differs string
 	steps   []step
 }
+
+// backLine is a line of another backend.
+type backLine struct{ name, words string }
 
 // step is one line of an exchange that does something.
 type step struct {
@@ -105,6 +119,10 @@ func (x *rawExchange) add(line string, n int) bool {
 	case "set":
 		x.set = append(x.set, rest)
 		return true
+	case "backend":
+		name, words, _ := strings.Cut(rest, " ")
+		x.backs = append(x.backs, backLine{name, words})
+		return name != ""
 	case "server":
 		x.server = append(x.server, rest)
 		return true
@@ -124,6 +142,14 @@ func (x *rawExchange) add(line string, n int) bool {
 	case "refused":
 		x.steps = append(x.steps, step{line: n, does: "sees", who: "a", page: 400}, step{line: n, does: "ends", who: "a"},
 			step{line: n, does: "logs", text: []byte("400 PR--")})
+		return true
+	}
+	if out, ok := shortForm(word, rest); ok {
+		for _, l := range out {
+			if !x.add(l, n) {
+				return false
+			}
+		}
 		return true
 	}
 	if m := fateLine.FindStringSubmatch(line); m != nil {
@@ -147,6 +173,29 @@ func (x *rawExchange) add(line string, n int) bool {
 		x.steps = append(x.steps, s)
 	}
 	return ok
+}
+
+// shortForm tells the lines that a line stands for.
+func shortForm(word, rest string) (lines []string, ok bool) {
+	const answer, ok200 = "set http-request return status 200 content-type text/plain ", "HTTP/1.1 200 OK|Content-Length: 2||ok"
+	switch word {
+	case "when":
+		return []string{answer + "string yes if " + rest, answer + "string no"}, true
+	case "says":
+		return []string{answer + "lf-string " + rest}, true
+	case "get":
+		target, headers, _ := strings.Cut(rest, " ")
+		if headers != "" {
+			headers += "|"
+		}
+		return []string{"a> GET " + target + " HTTP/1.1|Host: x|" + headers + "|"}, true
+	case "served":
+		return []string{"1<a " + ok200, "log 200 ----"}, true
+	case "told":
+		text, _ := rawText(rest)
+		return []string{fmt.Sprintf("<a HTTP/1.1 200 OK|content-length: %d|content-type: text/plain||%s", len(text), rest), "log 200 LR--"}, true
+	}
+	return nil, false
 }
 
 // pages fills in what our own pages look like: they tell whether the connection ends.
@@ -215,8 +264,14 @@ func TestExchangesCoverTheIssue(t *testing.T) {
 			}
 		}
 	}
-	if len(all) < 200 {
-		t.Errorf("%d exchanges, want 200", len(all))
+	rules := 0
+	for file, n := range per {
+		if strings.HasPrefix(file, "rules_") {
+			rules += n
+		}
+	}
+	if rules < 180 || len(all)-rules < 200 {
+		t.Errorf("%d exchanges of rules and %d others, want 180 and 200", rules, len(all)-rules)
 	}
 	for _, class := range strings.Fields("cl_te te_cl te_te cl_0 duplicate_cl chunk_sizes bare_cr_lf names absolute_form") {
 		if per[class] < 8 {

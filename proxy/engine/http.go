@@ -219,7 +219,7 @@ func (s *session) rules() verdict {
 	if fc.stats != nil && s.statsPath(fc.stats) {
 		return s.statsPage(fc.stats)
 	}
-	if v, done := s.redirects(fc.rules.set); done {
+	if v, done := s.ask(fc.rules.set.Redirects); done {
 		return v
 	}
 	if t.bc = s.route(); t.bc == nil {
@@ -238,7 +238,7 @@ func (s *session) rules() verdict {
 	if t.bc.stats != nil && s.statsPath(t.bc.stats) {
 		return s.statsPage(t.bc.stats)
 	}
-	if v, done := s.redirects(t.bc.rules.set); done {
+	if v, done := s.ask(t.bc.rules.set.Redirects); done {
 		return v
 	}
 	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {

@@ -144,44 +144,32 @@ func (s *session) admit(rules *rule.List) bool {
 
 // frontRules asks the frontend's rules about a request, up to the choice of a backend.
 func (s *session) frontRules() (verdict, bool) {
-	t, set := s.t, s.t.fc.rules.set
-	if t.fc.rules.monitor != "" && s.monitored() {
+	r := &s.t.fc.rules
+	if v, done := s.ask(r.set.Content); done {
+		return v, true
+	}
+	if r.monitor != "" && s.monitored() {
 		return s.monitor(), true
 	}
-	if set.Content == nil && set.Request == nil {
-		return proceed, false
-	}
-	c := s.lookAtRequest()
-	f, out := set.Content.Run(c)
-	if out != rule.Ended || f.Kind == rule.Allow {
-		f, out = set.Request.Run(c)
-	}
-	s.looked(c)
-	return s.conclude(c, f, out)
+	return s.ask(r.set.Request)
 }
 
 // backRules asks the backend's. A listen's rules are its frontend's.
 func (s *session) backRules() (verdict, bool) {
 	set := s.t.bc.rules.set
-	if set.Content == nil && set.Request == nil {
-		return proceed, false
+	if v, done := s.ask(set.Content); done {
+		return v, true
 	}
-	c := s.lookAtRequest()
-	f, out := set.Content.Run(c)
-	if out != rule.Ended || f.Kind == rule.Allow {
-		f, out = set.Request.Run(c)
-	}
-	s.looked(c)
-	return s.conclude(c, f, out)
+	return s.ask(set.Request)
 }
 
-// redirects asks the `redirect` lines of a proxy.
-func (s *session) redirects(set *rule.Set) (verdict, bool) {
-	if set.Redirects == nil {
+// ask asks one list of rules about a request; done is false when the request goes on.
+func (s *session) ask(list *rule.List) (v verdict, done bool) {
+	if list == nil {
 		return proceed, false
 	}
 	c := s.lookAtRequest()
-	f, out := set.Redirects.Run(c)
+	f, out := list.Run(c)
 	s.looked(c)
 	return s.conclude(c, f, out)
 }
@@ -328,6 +316,9 @@ func (s *session) composeRule(c *rule.Ctx, f *rule.Final) (keep bool) {
 	s.settle()
 	t.status = status
 	keep = s.swallow() && f.Kind != rule.Tarpit
+	if bodiless(status) {
+		body = nil
+	}
 	page := t.page(status)
 	paged := page.head != ""
 	var head string
@@ -348,13 +339,7 @@ func (s *session) composeRule(c *rule.Ctx, f *rule.Final) (keep bool) {
 	before := s.client.out.w
 	w := writer{b: s.client.out}
 	if head == "" {
-		w.text("HTTP/1.1 ")
-		w.number(status)
-		w.text(" ")
-		w.text(rule.Reason(status))
-		w.text("\r\ncontent-length: ")
-		w.number(len(body))
-		w.text("\r\n")
+		w.ownHead(status, len(body))
 	} else {
 		w.text(head)
 	}
@@ -368,6 +353,23 @@ func (s *session) composeRule(c *rule.Ctx, f *rule.Final) (keep bool) {
 	countDown(s, s.client.out.w-before)
 	s.countAnswer(status)
 	return keep
+}
+
+// bodiless answers have no body and tell no length (RFC 9110 sections 8.6 and 15.4.5).
+func bodiless(status int) bool { return status == 204 || status == 304 }
+
+// ownHead begins an answer of our own.
+func (w *writer) ownHead(status, length int) {
+	w.text("HTTP/1.1 ")
+	w.number(status)
+	w.text(" ")
+	w.text(rule.Reason(status))
+	w.text("\r\n")
+	if !bodiless(status) {
+		w.text("content-length: ")
+		w.number(length)
+		w.text("\r\n")
+	}
 }
 
 // monitored reports whether the request asks how the proxy is.
@@ -412,11 +414,10 @@ func (s *session) answerRules(h *http1.Head, in []byte) (done bool) {
 		}
 	}
 	for _, list := range [...]*rule.List{back.AfterResponse, front.AfterResponse} {
-		if f, out := list.Run(c); out == rule.Ended && f.Kind == rule.Allow {
-			break
-		}
+		list.Run(c) // allow ends the list of its own section
 	}
 	s.looked(c)
+	t.status = l.answered.Status()
 	return false
 }
 
@@ -480,9 +481,7 @@ func (s *session) afterOwn() {
 	c := s.look()
 	c.Res = &l.answered
 	for _, list := range [...]*rule.List{back, front} {
-		if f, o := list.Run(c); o == rule.Ended && f.Kind == rule.Allow {
-			break
-		}
+		list.Run(c)
 	}
 	s.looked(c)
 	if l.answered.Edits != nil {

@@ -200,6 +200,7 @@ func (l *loop) newLife(bind *bindConf, peer netip.AddrPort) *session {
 	s.l, s.fe, s.bind, s.peer, s.dest, s.http, s.requests = l, fc.rt, bind, peer, nil, fc.http, 0
 	s.accepted, s.clientAt, s.waited, s.server, s.t, s.last = l.now, l.now, 0, nil, nil, 0
 	s.due, s.clientDue, s.serverDue, s.keep = 0, 0, 0, false
+	s.phase = phaseIdle // whatever its former life ended in: rules may end this one before it enters a phase
 	s.next, s.prev = l.live, nil
 	if l.live != nil {
 		l.live.prev = s

@@ -302,7 +302,7 @@ func (r *actionReader) putHeader(to *ruleLine, alone bool) bool {
 				}
 			}
 		}
-		ok = ok && e.add(name, b)
+		ok = ok && e.add(name, b) && (lower != "host" || m != c.Req || m.followHost(c, e))
 		c.used = used
 		c.changed()
 		return ok
@@ -389,6 +389,7 @@ func (r *actionReader) rewrite(to *ruleLine, each bool) bool {
 			if hit {
 				e := m.edits(c)
 				good = good && e != nil && headerValue(b) && e.replace(m, i, b)
+				good = good && (lower != "host" || m != c.Req || m.followHost(c, e))
 			}
 			c.used = used
 		}
@@ -416,7 +417,7 @@ func (r *actionReader) replacement() (*replacement, bool) {
 	return x, true
 }
 
-// whole makes the replacement of a value that the regexp matches: the part that matches is replaced by it.
+// whole makes what stands in the place of a value that the regexp matches somewhere: all of the value goes.
 func (x *replacement) whole(c *Ctx, re *regexp.Regexp, value []byte) ([]byte, bool) {
 	m := re.FindSubmatchIndex(value)
 	if m == nil {
@@ -430,9 +431,7 @@ func (x *replacement) whole(c *Ctx, re *regexp.Regexp, value []byte) ([]byte, bo
 		}
 		t = newTemplate(string(b))
 	}
-	dst := append(c.rest(), value[:m[0]]...)
-	dst = t.append(dst, value, m)
-	dst = append(dst, value[m[1]:]...)
+	dst := t.append(c.rest(), value, m)
 	return dst, c.take(dst)
 }
 

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/balance"
 )
 
 // convDef is a row of the table of converters. in 0 takes any type. make is given the sample it is put behind.
@@ -27,7 +30,7 @@ var convertersLater = set(`sha1 sha2 digest hmac xxh3 xxh32 xxh64 crc32c url_enc
 	table_http_req_rate table_http_req_cnt table_http_err_rate table_gpc0 table_gpc0_rate table_gpt0 table_sess_rate table_server_id
 	table_bytes_in_rate table_bytes_out_rate table_expire table_idle protobuf ungrpc mqtt_is_valid mqtt_field_value fix_tag_value fix_is_valid
 	secure_memcmp aes_gcm_dec aes_gcm_enc param cut_crlf be2dec be2hex rfc7239_is_valid rfc7239_field rfc7239_n2nn rfc7239_n2np add_item
-	nbsrv srv_queue htonl hex2i debug ub64dec ub64enc x509_v_err_str iif host_only port_only unset-var ms_date us_date stick`)
+	nbsrv srv_queue htonl hex2i debug ub64dec ub64enc x509_v_err_str host_only port_only unset-var ms_date us_date stick`)
 
 func converterNames() []string { return slices.Sorted(maps.Keys(converters)) }
 
@@ -88,8 +91,7 @@ func init() {
 	converters["ipmask"] = &convDef{in: Addr, least: 1, most: 2, make: makeIPMask}
 	converters["iif"] = &convDef{in: Bool, least: 2, most: 2, make: makeIif}
 	converters["set-var"] = &convDef{least: 1, most: 1, make: makeSetVar}
-	delete(convertersLater, "iif")
-	for name, f := range map[string]func([]byte) uint32{"crc32": crc, "djb2": djb2, "sdbm": sdbm} {
+	for name, f := range map[string]proxy.HashFunction{"crc32": proxy.CRC32, "djb2": proxy.DJB2, "sdbm": proxy.SDBM, "wt6": proxy.WT6} {
 		converters[name] = &convDef{in: Bin, most: 1, make: makeHash(f)}
 	}
 }
@@ -281,7 +283,7 @@ func compileRegexp(s string) (*regexp.Regexp, error) {
 	return nil, fmt.Errorf("'%s' is no regular expression: %s", short(s), text)
 }
 
-// template is a replacement with \0 to \9 in it.
+// template is a replacement with \0 to \9 and \xHH in it; before any other character a backslash is left out.
 type template struct {
 	parts []part
 }
@@ -297,13 +299,15 @@ func newTemplate(s string) *template {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+1 < len(s) {
 			i++
-			if s[i] >= '0' && s[i] <= '9' {
+			switch {
+			case s[i] >= '0' && s[i] <= '9':
 				t.parts = append(t.parts, part{text, -1}, part{group: int(s[i] - '0')})
 				text = nil
 				continue
-			}
-			if s[i] != '\\' && s[i] != '(' && s[i] != ')' {
-				text = append(text, '\\')
+			case s[i] == 'x' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0:
+				text = append(text, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
+				i += 2
+				continue
 			}
 		}
 		text = append(text, s[i])
@@ -529,14 +533,14 @@ func makeSetVar(p *program, e *expr, args []string) (convFunc, Type, error) {
 	return func(c *Ctx, v *Value) bool { return vr.store(c, v) }, e.out, err
 }
 
-func makeHash(h func([]byte) uint32) func(*program, *expr, []string) (convFunc, Type, error) {
+func makeHash(h proxy.HashFunction) func(*program, *expr, []string) (convFunc, Type, error) {
 	return func(_ *program, _ *expr, args []string) (convFunc, Type, error) {
 		stir := len(args) == 1 && args[0] != "" && args[0] != "0"
 		return func(c *Ctx, v *Value) bool {
 			b, ok := v.text(c)
-			n := h(b)
+			n := balance.Hash(h, b)
 			if stir {
-				n = avalanche(n)
+				n = balance.Avalanche(n)
 			}
 			v.setInt(int64(n))
 			return ok

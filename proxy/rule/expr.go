@@ -44,6 +44,7 @@ type expr struct {
 	convs []convFunc
 	// volatile samples may differ from one look to the next within a run.
 	volatile bool
+	growing  bool // more bytes may bring another value: a test that does not hold yet may hold then
 	costly   bool
 	uses     int
 	slot     int // memory of the sample, -1: none

@@ -291,29 +291,40 @@ func makeParam(_ *program, e *expr, args []string) error {
 		if c.Req == nil {
 			return later(c)
 		}
-		b, ok := param(c.Req.pathQuery(), name, sep)
+		var it cursor
+		b, ok := param(&it, c.Req.pathQuery(), name, sep)
 		v.setStr(b)
 		return is(ok)
+	}
+	e.next = func(c *Ctx, it *cursor, v *Value) bool {
+		if c.Req == nil {
+			return false
+		}
+		b, ok := param(it, c.Req.pathQuery(), name, sep)
+		v.setStr(b)
+		return ok
 	}
 	return nil
 }
 
-// param finds name=value among the parameters after sep.
-func param(target, name []byte, sep byte) ([]byte, bool) {
-	i := bytes.IndexByte(target, sep)
-	if i < 0 {
-		return nil, false
+// param finds the next name=value among the parameters after sep.
+func param(it *cursor, target, name []byte, sep byte) ([]byte, bool) {
+	if !it.open {
+		it.open, it.off = true, len(target)
+		if i := bytes.IndexByte(target, sep); i >= 0 {
+			it.off = i + 1
+		}
 	}
-	for rest := target[i+1:]; len(rest) > 0; {
-		end := 0
-		for end < len(rest) && rest[end] != '&' && rest[end] != ';' {
+	for it.off < len(target) {
+		start, end := it.off, it.off
+		for end < len(target) && target[end] != '&' && target[end] != ';' {
 			end++
 		}
-		p := rest[:end]
+		it.off = end + 1
+		p := target[start:end]
 		if len(p) > len(name) && p[len(name)] == '=' && bytes.Equal(p[:len(name)], name) {
 			return p[len(name)+1:], true
 		}
-		rest = rest[min(end+1, len(rest)):]
 	}
 	return nil, false
 }

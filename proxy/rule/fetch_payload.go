@@ -8,13 +8,11 @@ import (
 // Samples of bytes that nobody reads as a protocol: what has been sent so far is looked at and left where it is.
 
 func init() {
-	fetches["req.len"] = &fetchDef{out: Int, needs: atPayload, make: plain(func(c *Ctx, v *Value) truth {
-		v.setInt(int64(len(c.Payload)))
-		if len(c.Payload) == 0 && !c.Final {
-			return miss
-		}
-		return yes
-	})}
+	fetches["req.len"] = &fetchDef{out: Int, needs: atPayload, make: func(_ *program, e *expr, _ []string) error {
+		e.growing, e.volatile = true, true
+		e.fetch = func(c *Ctx, v *Value) truth { v.setInt(int64(len(c.Payload))); return yes }
+		return nil
+	}}
 	alias("req.len", "req_len")
 	fetches["req.payload"] = &fetchDef{out: Bin, needs: atPayload, least: 2, most: 2, make: makePayload}
 	fetches["req.ssl_sni"] = &fetchDef{out: Str, needs: atPayload, suffixed: true, costly: true, make: hello(func(h *Hello, v *Value) bool {
@@ -60,6 +58,7 @@ func makePayload(_ *program, e *expr, args []string) error {
 	if !ok1 || !ok2 || from < 0 || n < 0 || from+n > 16384 {
 		return fmt.Errorf("'%s,%s' is no offset and length within 16384 bytes", short(args[0]), short(args[1]))
 	}
+	e.growing = n == 0
 	e.fetch = func(c *Ctx, v *Value) truth {
 		switch {
 		case n == 0 && int64(len(c.Payload)) > from:

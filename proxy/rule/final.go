@@ -212,8 +212,7 @@ func (r *actionReader) redirectArg(f *Final, arg string, w proxy.Word) bool {
 	case "set-cookie", "clear-cookie":
 		x.cookie = w.Text + "; path=/;"
 		if arg == "clear-cookie" {
-			name, _, _ := strings.Cut(w.Text, "=")
-			x.cookie = name + "=; path=/; Max-Age=0;"
+			x.cookie = w.Text + "; path=/; Max-Age=0;"
 		}
 		if !headerValue([]byte(x.cookie)) {
 			return r.errorf(w.Pos, "", "'%s' is no cookie", short(w.Text))

@@ -136,7 +136,8 @@ func (f *format) append(c *Ctx, dst []byte) ([]byte, bool) {
 			fr := c.push()
 			used := c.used
 			if p.e.eval(c, &fr.v) == yes {
-				dst = fr.v.append(dst)
+				from := len(dst)
+				dst = printable(c, fr.v.append(dst), from)
 			}
 			c.used = used
 			c.pop()
@@ -153,6 +154,23 @@ func (f *format) append(c *Ctx, dst []byte) ([]byte, bool) {
 		}
 	}
 	return dst, true
+}
+
+// printable writes control characters from there on as %XX: what a client chose begins no line and ends no header.
+func printable(c *Ctx, b []byte, from int) []byte {
+	if headerValue(b[from:]) {
+		return b
+	}
+	raw := append(c.rest(), b[from:]...)
+	b = b[:from]
+	for i, x := range raw {
+		if headerValue(raw[i : i+1]) {
+			b = append(b, x)
+		} else {
+			b = append(b, '%', hexDigits[x>>4], hexDigits[x&15])
+		}
+	}
+	return b
 }
 
 // text makes the text in the scratch. It grows elsewhere: while samples are taken the scratch is theirs.

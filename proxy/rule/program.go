@@ -93,17 +93,29 @@ func (n *Names) place(s scope, name string) (int, bool) {
 type variable struct {
 	index   int
 	session bool
+	side    where // atRequest or atResponse: there is none while the other message is looked at
+}
+
+// alive reports whether the variable's scope is: req ends where the answer's rules begin, and res begins there.
+func (vr *variable) alive(c *Ctx) bool {
+	return vr.side == 0 || (vr.side == atResponse) == (c.Res != nil)
 }
 
 func (vr *variable) of(c *Ctx) *Vars {
-	if vr.session {
+	switch {
+	case vr.session:
 		return c.Session
+	case !vr.alive(c):
+		return nil
 	}
 	return c.Vars
 }
 
-// store sets the variable, making room for variables where there is none yet.
+// store sets the variable, making room for variables where there is none yet. Out of its scope's life it does nothing.
 func (vr *variable) store(c *Ctx, v *Value) bool {
+	if !vr.alive(c) {
+		return true
+	}
 	to := &c.Vars
 	if vr.session {
 		to = &c.Session
@@ -124,7 +136,11 @@ func (p *Program) variable(name string) (*variable, error) {
 	switch sc {
 	case "sess":
 		vr.session, s = true, scopeSession
-	case "txn", "req", "res":
+	case "txn":
+	case "req":
+		vr.side = atRequest
+	case "res":
+		vr.side = atResponse
 	case "proc", "check":
 		if ok {
 			return nil, fmt.Errorf("variables of the scope '%s' are not supported yet", sc)
@@ -212,6 +228,9 @@ func (l *aclLine) look(c *Ctx, f *frame) truth {
 	if l.e.next == nil {
 		if t := l.e.eval(c, &f.v); t != yes {
 			return t
+		}
+		if l.e.growing && !l.holds(c, &f.v) {
+			return later(c)
 		}
 		return is(l.holds(c, &f.v))
 	}

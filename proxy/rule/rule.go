@@ -6,6 +6,7 @@
 package rule
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -204,12 +205,12 @@ func parseNumber(b []byte) (int64, bool) {
 	if neg || len(b) > 0 && b[0] == '+' {
 		b = b[1:]
 	}
-	if len(b) == 0 || len(b) > 18 {
+	if len(b) == 0 {
 		return 0, false
 	}
 	var n int64
 	for _, d := range b {
-		if d < '0' || d > '9' {
+		if d < '0' || d > '9' || n > (math.MaxInt64-int64(d-'0'))/10 {
 			return 0, false
 		}
 		n = n*10 + int64(d-'0')
