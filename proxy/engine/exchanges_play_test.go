@@ -384,7 +384,11 @@ func (p *performance) seat(s step) *seat {
 	var c net.Conn
 	if s.who >= "a" {
 		var err error
-		if c, err = net.Dial("tcp", p.addr); err != nil {
+		if c, err = net.Dial("tcp", p.addr); errors.Is(err, syscall.ECONNRESET) { // turned away before the call came back
+			p.at[s.who] = &seat{gone: true}
+			return p.at[s.who]
+		}
+		if err != nil {
 			p.fail(s, "%v", err)
 			return nil
 		}
@@ -480,6 +484,9 @@ func (p *performance) step(s step) bool {
 }
 
 func (p *performance) send(k *seat, text []byte) {
+	if k.gone {
+		return
+	}
 	k.sending.Wait()
 	k.sent = append(k.sent, text...)
 	write := func() {
