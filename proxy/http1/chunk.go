@@ -15,6 +15,7 @@ const (
 // maxLine bounds a chunk's size line with its extensions, maxTrailer all trailers together.
 const (
 	maxLine    = 4096
+	maxDigits  = 16 // of a size; more of them, though zeros, another reader may cut off
 	maxTrailer = MaxHead
 )
 
@@ -100,7 +101,7 @@ func (c *Chunks) step(ch byte) Fault {
 	switch c.state {
 	case sizeStart, size:
 		if d := hex(ch); d >= 0 {
-			if c.left > 1<<55 {
+			if c.left > 1<<55 || c.count > maxDigits {
 				return BadChunk
 			}
 			c.left = c.left<<4 | int64(d)

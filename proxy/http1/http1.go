@@ -136,7 +136,7 @@ type Head struct {
 
 	host   int // index of Host, -1: none
 	hosts  int
-	length bool
+	length int // digits of Content-Length, 0: it was not said
 	tes    int
 }
 
@@ -145,7 +145,7 @@ func (h *Head) reset() {
 	h.Line, h.Verb, h.Target, h.Path, h.Reason = Span{}, Span{}, Span{}, Span{}, Span{}
 	h.ContentLength, h.Chunked, h.LengthDropped = -1, false, false
 	h.Close, h.KeepAlive, h.Upgrade, h.Continue, h.Trailers = false, false, false, false, false
-	h.host, h.hosts, h.length, h.tes = -1, 0, false, 0
+	h.host, h.hosts, h.length, h.tes = -1, 0, 0, 0
 }
 
 // Persistent reports whether the sender means to keep the connection (RFC 9112 section 9.3).

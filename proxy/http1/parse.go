@@ -24,7 +24,7 @@ func ParseRequest(b []byte, h *Head) Fault {
 	if f := h.checkHost(b); f != None {
 		return f
 	}
-	if h.tes > 0 && h.length {
+	if h.tes > 0 && h.length > 0 {
 		return LengthAndChunked
 	}
 	h.markHops(b)
@@ -50,7 +50,7 @@ func ParseResponse(b []byte, h *Head) Fault {
 	if f := h.lines(b, next); f != None {
 		return f
 	}
-	if h.tes > 0 && h.length {
+	if h.tes > 0 && h.length > 0 {
 		h.LengthDropped, h.ContentLength = true, -1
 	}
 	h.markHops(b)
@@ -258,19 +258,20 @@ func (h *Head) known(hd *Header, v []byte) Fault {
 	return None
 }
 
-// contentLength takes one value or a list of equal ones (RFC 9110 section 8.6); repetitions are not passed on.
+// contentLength takes one value or a list of equal ones (RFC 9110 section 8.6); repetitions are not passed on. 0 and 00 are
+// not equal: what another reader may take for two lengths is refused.
 func (h *Head) contentLength(hd *Header, v []byte) Fault {
 	first := true
 	for rest := v; first || rest != nil; first = false {
 		var token []byte
 		token, rest = NextToken(rest)
 		n, ok := number(token)
-		if !ok || h.ContentLength >= 0 && h.ContentLength != n {
+		if !ok || h.length > 0 && (h.ContentLength != n || h.length != len(token)) {
 			return BadContentLength
 		}
-		hd.Hop = hd.Hop || h.length && first
+		hd.Hop = hd.Hop || h.length > 0 && first
 		hd.Value = Span{hd.Value.Start, hd.Value.Start + uint16(len(token))}
-		h.ContentLength, h.length = n, true
+		h.ContentLength, h.length = n, len(token)
 	}
 	return None
 }

@@ -9,9 +9,6 @@ func (s *step) decided(v vrrp.Verdict) {
 	if v.Kind != vrrp.NoQuorum && v.Kind != vrrp.Quorum {
 		s.epoch = max(s.epoch, v.Epoch)
 	}
-	if v.Kind == vrrp.Granted || v.Kind == vrrp.Yield || v.Kind == vrrp.Lost {
-		s.answered = max(s.answered, v.Epoch)
-	}
 	switch v.Kind {
 	case vrrp.Granted:
 		s.granted(v)

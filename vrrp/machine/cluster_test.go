@@ -21,7 +21,7 @@ func (r *rig) verdict(k vrrp.VerdictKind, epoch uint64) {
 	if k == vrrp.Granted || k == vrrp.Extended {
 		v.Expiry = r.now.Add(ttl)
 	}
-	r.feed(Decided{v})
+	r.feed(Decided{Verdict: v})
 }
 
 func holder(t *testing.T, policy vrrp.QuorumLoss) *rig {
@@ -62,7 +62,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("an old grant is nothing", func(t *testing.T) {
 		r := clustered(t, vrrp.QuorumLossAuto)
-		r.feed(Decided{vrrp.Verdict{Kind: vrrp.Granted, Epoch: 1, Expiry: r.now}})
+		r.feed(Decided{Verdict: vrrp.Verdict{Kind: vrrp.Granted, Epoch: 1, Expiry: r.now}})
 		r.want(Backup, "")
 		r.verdict(vrrp.Elsewhere, 5)
 		r.verdict(vrrp.Granted, 4)
@@ -80,7 +80,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("elsewhere", func(t *testing.T) {
 		r := holder(t, vrrp.QuorumLossAuto)
-		r.feed(Decided{vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 2, Holder: "other"}})
+		r.feed(Decided{Verdict: vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 2, Holder: "other"}})
 		r.want(Backup, "remove, "+released)
 		if who, epoch := r.m.Holder(); who != "other" || epoch != 2 {
 			t.Errorf("holder %s %d", who, epoch)
@@ -110,7 +110,7 @@ func TestLease(t *testing.T) {
 		if !r.m.Candidacy().NoPreempt {
 			t.Error("would take it back at once")
 		}
-		r.feed(Decided{vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 2, Holder: "other"}})
+		r.feed(Decided{Verdict: vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 2, Holder: "other"}})
 		r.want(Backup, "stand 100 ready=true holding=false")
 	})
 	t.Run("addresses that do not come off are not given back", func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestLease(t *testing.T) {
 }
 
 func (r *rig) noQuorum(voters int) {
-	r.feed(Decided{vrrp.Verdict{Kind: vrrp.NoQuorum, Voters: voters}})
+	r.feed(Decided{Verdict: vrrp.Verdict{Kind: vrrp.NoQuorum, Voters: voters}})
 }
 
 func TestQuorumLoss(t *testing.T) {
@@ -197,7 +197,7 @@ func TestQuorumBack(t *testing.T) {
 	})
 	t.Run("elsewhere", func(t *testing.T) {
 		r := fallen(t)
-		r.feed(Decided{vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 3, Holder: "other"}})
+		r.feed(Decided{Verdict: vrrp.Verdict{Kind: vrrp.Elsewhere, Epoch: 3, Holder: "other"}})
 		if r.on {
 			t.Error("keeps the address beside the holder")
 		}

@@ -121,5 +121,5 @@ func eventOf(kind, x byte, expiry boottime.Time) Event {
 	case 26:
 		return Fired{AdvertTick}
 	}
-	return Decided{verdict}
+	return Decided{Verdict: verdict}
 }

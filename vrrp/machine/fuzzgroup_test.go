@@ -186,7 +186,7 @@ func (g *fuzzedGroup) happen(what int, x byte) {
 			return
 		}
 		for i := range g.m {
-			g.feed(i, Decided{v})
+			g.feed(i, Decided{Verdict: v})
 		}
 	case what == 31:
 		g.rest()

@@ -25,6 +25,7 @@ type Group struct {
 
 	lease    uint64 // epoch held, 0: none
 	giving   uint64 // epoch to give back when all addresses are off
+	orders   uint64 // the number of the last grant, or end of the lease, that was handed on
 	seen     uint64
 	notified State
 	stood    vrrp.Candidacy
@@ -38,6 +39,7 @@ type member struct {
 	heard    bool
 	newcomer bool   // came to a group that was MASTER, and has not wanted it yet
 	offered  uint64 // the epoch of the last grant that was handed on to it
+	grant    uint64 // and its number
 }
 
 // GroupConfig is a group's settings.

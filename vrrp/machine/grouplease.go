@@ -21,12 +21,14 @@ func (s *groupStep) decided(v vrrp.Verdict) {
 		return
 	case vrrp.Yield, vrrp.Lost:
 		s.giveUp()
+		s.end(v)
+		return
 	case vrrp.Elsewhere:
 		if s.lease != 0 && v.Epoch > s.lease {
 			s.giveUp()
 		}
 	}
-	s.toAll(Decided{v})
+	s.toAll(Decided{Verdict: v})
 }
 
 // granted: a group that can't take its lease as a whole gives it back at once.
@@ -39,11 +41,27 @@ func (s *groupStep) granted(v vrrp.Verdict) {
 		return
 	}
 	s.lease, s.giving = v.Epoch, 0
+	s.orders++
 	for i := range s.members {
-		s.members[i].newcomer, s.members[i].offered = false, v.Epoch
+		s.offer(&s.members[i], v)
 	}
-	s.toAll(Decided{v})
 }
+
+// offer hands a grant on under the present number.
+func (s *groupStep) offer(m *member, v vrrp.Verdict) {
+	m.newcomer, m.offered, m.grant = false, v.Epoch, s.orders
+	s.do(ToMember{m.name, Decided{Verdict: v, Order: s.orders}})
+}
+
+// end tells all that the lease is over.
+func (s *groupStep) end(v vrrp.Verdict) {
+	s.orders++
+	s.toAll(Decided{Verdict: v, Order: s.orders})
+}
+
+// undecided reports whether a member was handed a grant and has not said what became of it: it may just be putting its
+// addresses on.
+func (m *member) undecided() bool { return !m.is.Stopped && m.is.Answered < m.grant }
 
 // extended renews the members' leases; to one that came to the group since, it is a grant.
 func (s *groupStep) extended(v vrrp.Verdict) {
@@ -52,11 +70,13 @@ func (s *groupStep) extended(v vrrp.Verdict) {
 	}
 	for i := range s.members {
 		m, to := &s.members[i], v
-		if m.heard && m.is.State == Backup && m.is.Answered < v.Epoch {
+		if m.heard && m.is.State == Backup && (m.undecided() || m.offered < v.Epoch) {
 			to.Kind = vrrp.Granted
-			m.newcomer, m.offered = false, v.Epoch
+			s.orders++
+			s.offer(m, to)
+			continue
 		}
-		s.do(ToMember{m.name, Decided{to}})
+		s.do(ToMember{m.name, Decided{Verdict: to}})
 	}
 }
 
@@ -78,13 +98,13 @@ func (s *groupStep) checkLease() {
 	}
 	for i := range s.members {
 		m := &s.members[i]
-		if m.is.Stopped || m.is.Fault == "" && (m.is.Answered < s.lease || m.is.State == Master) {
+		if m.is.Stopped || m.is.Fault == "" && (m.undecided() || m.offered < s.lease || m.is.State == Master) {
 			continue
 		}
 		epoch := s.lease
 		s.giveUp()
 		if m.is.Fault == "" { // with a fault, that is what they are told
-			s.toAll(Decided{vrrp.Verdict{Kind: vrrp.Lost, Epoch: epoch}})
+			s.end(vrrp.Verdict{Kind: vrrp.Lost, Epoch: epoch})
 		}
 		return
 	}
@@ -96,9 +116,7 @@ func (s *groupStep) giveBack() {
 		return
 	}
 	for i := range s.members {
-		m := &s.members[i]
-		// One that was handed the grant and has not said so may just be putting its addresses on.
-		if m.is.Candidacy.Holding || !m.is.Stopped && m.offered >= s.giving && m.is.Answered < s.giving {
+		if m := &s.members[i]; m.is.Candidacy.Holding || m.undecided() {
 			return
 		}
 	}

@@ -94,7 +94,7 @@ type Machine struct {
 
 	wishes     bool   // in a group: would be MASTER
 	groupFault string // what another member of the group suffers from
-	answered   uint64 // the highest epoch of which a grant or its end was taken
+	answered   uint64 // the number (Decided.Order) of the group's last order that was acted on
 	told       Member // what the group knows
 
 	removing    bool   // RemoveAddresses is not answered yet, or failed
@@ -284,6 +284,7 @@ func (s *step) handle(ev Event) {
 		s.ready = ev.Ready
 		s.stand()
 	case Decided:
+		s.answered = max(s.answered, ev.Order)
 		s.decided(ev.Verdict)
 	case Configure:
 		s.configure(ev)

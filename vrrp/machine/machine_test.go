@@ -185,7 +185,7 @@ const (
 // TestTransitions has a row for each state and event of plain VRRP.
 func TestTransitions(t *testing.T) {
 	ad := func(priority uint8, from netip.Addr) Event { return Advert{Source: from, Priority: priority} }
-	granted := Decided{vrrp.Verdict{Kind: vrrp.Granted, Epoch: 3, Expiry: t0.Add(time.Hour)}}
+	granted := Decided{Verdict: vrrp.Verdict{Kind: vrrp.Granted, Epoch: 3, Expiry: t0.Add(time.Hour)}}
 	for _, tc := range []struct {
 		name string
 		from State

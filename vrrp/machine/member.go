@@ -11,7 +11,7 @@ type Member struct {
 	Settled   bool   // the addresses are as State says, and its own notification is out
 	Stopped   bool   // and not coming back
 	Withdrawn bool   // no longer configured, addresses off
-	Answered  uint64 // the highest epoch of the group's lease that was taken, or ended, here
+	Answered  uint64 // the number (Decided.Order) of the last grant, or end, of the group's lease that was acted on here
 	Candidacy vrrp.Candidacy
 }
 

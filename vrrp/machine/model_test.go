@@ -162,7 +162,7 @@ func itoa(n uint64) string {
 }
 
 func (a *arbiter) tick(m *model) {
-	tell := func(i int, v vrrp.Verdict) { m.each(i, func(r *rig) { r.feed(Decided{v}) }) }
+	tell := func(i int, v vrrp.Verdict) { m.each(i, func(r *rig) { r.feed(Decided{Verdict: v}) }) }
 	for i := range m.rigs {
 		if in := m.island[i] == 0; in != a.reached[i] {
 			a.reached[i] = in

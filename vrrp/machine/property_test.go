@@ -334,7 +334,7 @@ func (l *leader) tick(n *network) {
 			if is == 2 {
 				v.Kind = vrrp.NoQuorum
 			}
-			node.each(func() Event { return Decided{v} })
+			node.each(func() Event { return Decided{Verdict: v} })
 		}
 	}
 	if h := l.holder; h >= 0 && n.nodes[h].released == l.epoch {

@@ -84,8 +84,13 @@ type (
 	Source struct{ Addr netip.Addr }
 	// Ready says whether the node may be promoted.
 	Ready struct{ Ready bool }
-	// Decided is what the cluster decided about the instance, or about all (Instance "").
-	Decided struct{ Verdict vrrp.Verdict }
+	// Decided is what the cluster decided about the instance, or about all (Instance ""). A sync group numbers the grants
+	// and ends of its lease that it hands on, as the same epoch may be granted twice: the answer to the first of two that are
+	// on their way is none to the second. Order is 0 of anything else.
+	Decided struct {
+		Verdict vrrp.Verdict
+		Order   uint64
+	}
 	// AddressesOn answers AddAddresses: all are on.
 	AddressesOn struct{}
 	// AddressesFailed answers AddAddresses: not all are on. Expired: the deadline had passed.
