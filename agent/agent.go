@@ -40,6 +40,7 @@ type Agent struct {
 	ready   *readiness
 
 	wanted  chan wanted   // capacity 1: only the newest wish counts
+	retry   chan struct{} // capacity 1: what could not be run may be tried again
 	up      chan struct{} // closed when every room is open
 	started time.Time
 
@@ -48,6 +49,7 @@ type Agent struct {
 	mu      sync.Mutex
 	files   config.Document // what the node's own files say
 	running running
+	own     ownTLS          // of a node that stands alone
 	leave   chan<- struct{} // asks Run to leave the cluster; set by it
 }
 
@@ -70,7 +72,7 @@ func New(s Settings, out io.Writer) (*Agent, error) {
 	if err := errors.Join(ps.Err(), s.fill()); err != nil {
 		return nil, err
 	}
-	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1), up: make(chan struct{})}
+	a := &Agent{set: s, flags: flags, log: newLogger(s, out), wanted: make(chan wanted, 1), retry: make(chan struct{}, 1), up: make(chan struct{})}
 	a.files = doc
 	key, err := clusterKey(s, &ps)
 	if err != nil {
@@ -107,6 +109,7 @@ func (a *Agent) makeCluster(key []byte) error {
 	if err != nil {
 		return err
 	}
+	c.Handle(methodFiles, a.serveFiles)
 	a.cluster = c
 	a.arbiter = newArbiter(c.Leases())
 	return nil

@@ -51,6 +51,8 @@ func (a *Agent) reconcile(ctx context.Context) error {
 			return nil
 		case w := <-a.wanted:
 			a.apply(w)
+		case <-a.retry:
+			a.applyAgain()
 		}
 	}
 }

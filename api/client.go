@@ -158,20 +158,20 @@ func (c *Client) Certificates(ctx context.Context) ([]Certificate, error) {
 	return get[[]Certificate](ctx, c, "/v1/certificates")
 }
 
-// SetCertificate lets PEM (certificate, chain and key) stand in place of a file, by its path or the last part of it.
+// SetCertificate lets PEM (certificate, chain and key) stand in place of a file, by its path or the last part of it, on
+// every node, or changes nothing.
 func (c *Client) SetCertificate(ctx context.Context, name, pem string) (CertificateChange, error) {
 	return put[CertificateChange](ctx, c, "/v1/certificates/"+url.PathEscape(name), CertificateRequest{PEM: pem})
 }
 
-// RemoveCertificate lets the file count again.
+// RemoveCertificate lets the file count again, on every node.
 func (c *Client) RemoveCertificate(ctx context.Context, name string) (CertificateChange, error) {
 	return call[CertificateChange](ctx, c, http.MethodDelete, "/v1/certificates/"+url.PathEscape(name), nil)
 }
 
-// SetTicketKeys sets the keys of session tickets.
-func (c *Client) SetTicketKeys(ctx context.Context, keys []string) error {
-	_, err := put[struct{}](ctx, c, "/v1/tls/ticket-keys", TicketKeysRequest{Keys: keys})
-	return err
+// SetTicketKeys puts keys of session tickets, newest first, before those that every node has.
+func (c *Client) SetTicketKeys(ctx context.Context, keys []string) (CertificateChange, error) {
+	return put[CertificateChange](ctx, c, "/v1/tls/ticket-keys", TicketKeysRequest{Keys: keys})
 }
 
 // RaftPeers is Raft's configuration.

@@ -227,7 +227,7 @@ type TableEntry struct {
 	ExpiresMS int64  `json:"expires_ms"`
 }
 
-// Certificate is one row of GET /v1/certificates: what binds serve on this node. Keys are never told.
+// Certificate is one row of GET /v1/certificates: what binds serve on this node, and what was set. Keys are never told.
 type Certificate struct {
 	File      string    `json:"file"`
 	Names     []string  `json:"names"`
@@ -236,7 +236,9 @@ type Certificate struct {
 	Issuer    string    `json:"issuer"`
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
-	OCSP      bool      `json:"ocsp"` // an OCSP answer is stapled
+	OCSP      bool      `json:"ocsp"`         // an OCSP answer is stapled
+	Served    bool      `json:"served"`       // a bind of this node names the file
+	Set       time.Time `json:"set,omitzero"` // when it was set in place of the file; zero: it is the file's own
 }
 
 // CertificateRequest is the body of PUT /v1/certificates/NAME.
@@ -244,13 +246,24 @@ type CertificateRequest struct {
 	PEM string `json:"pem"` // certificate, chain and key
 }
 
-// CertificateChange answers it: the file in whose place the certificate stands, or that counts again.
+// CertificateChange answers it, and PUT /v1/tls/ticket-keys: every live node has been asked, and serves so unless its
+// report has an error.
 type CertificateChange struct {
-	File string `json:"file"`
+	File     string          `json:"file,omitempty"` // in whose place the certificate stands, or that counts again
+	Nodes    []ServingReport `json:"nodes"`
+	Problems []Problem       `json:"problems,omitempty"` // warnings
 }
 
-// TicketKeysRequest is the body of PUT /v1/tls/ticket-keys: keys of 32 bytes in base64. The first one seals session
-// tickets, all open them.
+// ServingReport says what a node made of a change.
+type ServingReport struct {
+	Node   string  `json:"node"`
+	Error  string  `json:"error"`   // why it does not serve so (yet), or ""
+	TookMS float64 `json:"took_ms"` // from the entry's commit to the report
+}
+
+// TicketKeysRequest is the body of PUT /v1/tls/ticket-keys: one to three keys of 32 bytes in base64, newest first. They come
+// before those that were set before, of which so many stay that there are three. The newest one seals session tickets,
+// all open them.
 type TicketKeysRequest struct {
 	Keys []string `json:"keys"`
 }

@@ -39,6 +39,9 @@ type Cluster struct {
 	dirs   directory
 	lead   leadership
 
+	tlsPart fsm.TLSPart // guarded by node's lock, as all of the state
+	serving running     // what the program serves TLS with, by index in place of version
+
 	proposing chan struct{} // one token: one change of the configuration at a time on the leader
 	boot      bootstrapper
 
@@ -81,6 +84,7 @@ func New(conf Config, app App) (*Cluster, error) {
 	c.seedTrouble.Store("")
 	c.teller.init(c)
 	c.report.init(conf.Name)
+	c.serving.init(conf.Name)
 	c.lead.init()
 	c.tables = tables.New(c.sendBatch, c.readState, conf.Logger.Named("tables"))
 	c.mux, err = mux.New(mux.Options{
@@ -186,8 +190,8 @@ func (c *Cluster) open() error {
 		return err
 	}
 	c.node, err = raftnode.Open(raftnode.Options{
-		Dir: c.dir, State: fsm.New(map[fsm.Type]fsm.Part{fsm.TypeLease: &c.lease.part}), Layer: layer{c.mux.Raft(), c.rpcAddr()}, Addrs: (*addresses)(c),
-		Logger:    c.log,
+		Dir: c.dir, State: fsm.New(map[fsm.Type]fsm.Part{fsm.TypeLease: &c.lease.part, fsm.TypeTLS: &c.tlsPart}),
+		Layer: layer{c.mux.Raft(), c.rpcAddr()}, Addrs: (*addresses)(c), Logger: c.log,
 		Heartbeat: c.conf.HeartbeatTimeout, Election: c.conf.ElectionTimeout, LeaderLease: c.conf.LeaderLease,
 		SnapshotInterval: c.conf.SnapshotInterval, SnapshotLogs: c.conf.SnapshotLogs,
 		Applied: c.teller.applied, Restored: c.teller.restored, Stuck: c.nowStuck,

@@ -58,6 +58,8 @@ type testApp struct {
 	refuse   source.Problems
 	cant     string // a problem at run time
 	versions []ConfigVersion
+	secrets  []TLS // as told
+	order    []string
 	entries  map[tables.Key]string
 	resets   int
 	news     chan struct{} // replaced and closed at each change
@@ -72,10 +74,44 @@ func (a *testApp) CanRun(context.Context, []byte) source.Problems {
 func (a *testApp) ConfigCommitted(v ConfigVersion) {
 	a.mu.Lock()
 	a.versions = append(a.versions, v)
+	a.order = append(a.order, "config")
 	cant, c := a.cant, a.c
 	a.tell()
 	a.mu.Unlock()
 	c.Running(v.Version, cant)
+}
+
+func (a *testApp) CanServe(context.Context, TLSChange) source.Problems {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refuse
+}
+
+func (a *testApp) TLSCommitted(t TLS) {
+	a.mu.Lock()
+	a.secrets = append(a.secrets, t)
+	a.order = append(a.order, "tls")
+	cant, c := a.cant, a.c
+	a.tell()
+	a.mu.Unlock()
+	c.Serving(t.Index, cant)
+}
+
+// serves is what the program was told last to show in place of a file, and the newest ticket key. a.mu is held.
+func (a *testApp) serves(name string) (pem, key string) {
+	if len(a.secrets) == 0 {
+		return "", ""
+	}
+	now := a.secrets[len(a.secrets)-1]
+	for _, c := range now.Certificates {
+		if c.Name == name {
+			pem = string(c.PEM)
+		}
+	}
+	if len(now.TicketKeys) > 0 {
+		key = string(now.TicketKeys[0].Key)
+	}
+	return pem, key
 }
 
 // heard copies what the program was told so far: the cluster goes on telling while a test looks.
@@ -148,7 +184,7 @@ func start(t *testing.T, conf Config, app *testApp) *testNode {
 		t.Fatalf("%s: %v", conf.Name, err)
 	}
 	app.mu.Lock()
-	app.c, app.entries, app.versions = c, map[tables.Key]string{}, nil
+	app.c, app.entries, app.versions, app.secrets, app.order = c, map[tables.Key]string{}, nil, nil, nil
 	if app.news == nil {
 		app.news = make(chan struct{})
 	}

@@ -99,13 +99,20 @@ func (c *Cluster) proposeHere(ctx context.Context, p Proposal, anyway bool) (pro
 // answer at all does not stop the others: it may have died without gossip knowing yet, and is reported. warned is what nodes
 // that can run it say all the same.
 func (c *Cluster) askAll(ctx context.Context, payload []byte) (answered []gossip.Member, silent []NodeReport, warned map[string]source.Problems, err error) {
+	return c.askEach(ctx, func(ctx context.Context, m gossip.Member) (source.Problems, error) { return c.canRun(ctx, m, payload) })
+}
+
+// askEach is askAll for any question.
+func (c *Cluster) askEach(ctx context.Context, question func(context.Context, gossip.Member) (source.Problems, error)) (
+	answered []gossip.Member, silent []NodeReport, warned map[string]source.Problems, err error,
+) {
 	warned = map[string]source.Problems{}
 	ctx, cancel := context.WithTimeout(ctx, canRunTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	var refused RefusedError
 	c.eachLive(func(m gossip.Member) {
-		ps, err := c.canRun(ctx, m, payload)
+		ps, err := question(ctx, m)
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -164,7 +171,11 @@ func (c *Cluster) canRun(ctx context.Context, m gossip.Member, payload []byte) (
 	if m.ID == c.dir.ID {
 		return c.app.CanRun(ctx, payload), nil
 	}
-	answer, err := c.mux.Call(ctx, mux.Target{ID: m.ID, Addr: m.RPC.String()}, methodCanRun, payload)
+	return c.askProblems(ctx, m, methodCanRun, payload)
+}
+
+func (c *Cluster) askProblems(ctx context.Context, m gossip.Member, method string, body []byte) (source.Problems, error) {
+	answer, err := c.mux.Call(ctx, mux.Target{ID: m.ID, Addr: m.RPC.String()}, method, body)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +195,11 @@ func (c *Cluster) serveCanRun(ctx context.Context, _ Peer, payload []byte) ([]by
 
 // awaitAll waits until all nodes have finished with a version.
 func (c *Cluster) awaitAll(ctx context.Context, nodes []gossip.Member, version uint64, begun time.Time) []NodeReport {
+	return c.awaitEach(ctx, nodes, begun, func(ctx context.Context, m gossip.Member) NodeReport { return c.awaitOne(ctx, m, version) })
+}
+
+// awaitEach asks all nodes at once and waits for their reports.
+func (c *Cluster) awaitEach(ctx context.Context, nodes []gossip.Member, begun time.Time, await func(context.Context, gossip.Member) NodeReport) []NodeReport {
 	// The answer itself has to travel back before the caller's deadline.
 	deadline := begun.Add(runTimeout)
 	if d, ok := ctx.Deadline(); ok {
@@ -195,7 +211,7 @@ func (c *Cluster) awaitAll(ctx context.Context, nodes []gossip.Member, version u
 	var wg sync.WaitGroup
 	for i, m := range nodes {
 		wg.Go(func() {
-			reports[i] = c.awaitOne(ctx, m, version)
+			reports[i] = await(ctx, m)
 			reports[i].Node, reports[i].Took = m.Name, time.Since(begun)
 		})
 	}
@@ -224,13 +240,17 @@ func (c *Cluster) awaitOne(ctx context.Context, m gossip.Member, version uint64)
 }
 
 func (c *Cluster) serveRunning(ctx context.Context, _ Peer, q runningRequest) (NodeReport, error) {
-	// The report has to leave before the caller stops waiting.
-	if d, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, d.Add(-time.Until(d)/10))
-		defer cancel()
-	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	return c.report.wait(ctx, q.Version), nil
+}
+
+// inTime ends before ctx does: a report has to leave before the caller stops waiting.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, d.Add(-time.Until(d)/10))
+	}
+	return ctx, func() {}
 }
 
 // Reports asks all live nodes what they run now.

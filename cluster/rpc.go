@@ -22,6 +22,9 @@ const (
 	methodStatus    = "cluster.status"
 	methodBootstrap = "cluster.bootstrap"
 	methodLeave     = "cluster.leave"
+	methodTLS       = "cluster.tls"
+	methodCanServe  = "cluster.canserve"
+	methodServing   = "cluster.serving"
 )
 
 func (c *Cluster) handlers() {
@@ -32,6 +35,9 @@ func (c *Cluster) handlers() {
 	c.mux.Handle(methodStatus, handle(c.serveStatus))
 	c.mux.Handle(methodBootstrap, handle(c.serveBootstrap))
 	c.mux.Handle(methodLeave, handle(c.serveLeave))
+	c.mux.Handle(methodTLS, handle(c.serveTLS))
+	c.mux.Handle(methodCanServe, handle(c.serveCanServe))
+	c.mux.Handle(methodServing, handle(c.serveServing))
 }
 
 // handle turns a function of JSON values into a Handler.
@@ -75,6 +81,8 @@ var codes = map[string]error{
 	"uncertain":    ErrUncertain,
 	"busy":         ErrBusy,
 	"malformed":    fsm.ErrMalformed,
+	"not_set":      ErrNotSet,
+	"full":         ErrFull,
 }
 
 func encodeError(err error) (code string, detail []byte) {

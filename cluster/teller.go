@@ -45,7 +45,7 @@ func wake(ch chan struct{}) {
 // applied is called in log order by the goroutine that applies, before anything later is applied.
 func (t *teller) applied(_ uint64, r fsm.Result) {
 	switch {
-	case r.Type == fsm.TypeConfig && r.Err == nil:
+	case (r.Type == fsm.TypeConfig || r.Type == fsm.TypeTLS) && r.Err == nil:
 		wake(t.wakeConfig)
 	case len(r.Changes) > 0:
 		t.mu.Lock()
@@ -138,8 +138,10 @@ func (t *teller) take() (out []tables.Change) {
 // a majority to learn what it already knew, nor run the older ones that its log holds too.
 const keptConfig = "config.json"
 
-// configs tells of versions until ctx ends: at first the one of the last life, or the newest there is; then each.
+// configs tells of versions until ctx ends: at first the one of the last life, or the newest there is; then each. Certificates
+// are told first: a configuration may name files that this node has only by them.
 func (t *teller) configs(ctx context.Context) error {
+	secrets := t.lastSecrets()
 	told := t.lastLife()
 	for {
 		select {
@@ -147,6 +149,7 @@ func (t *teller) configs(ctx context.Context) error {
 			return nil
 		case <-t.wakeConfig:
 		}
+		secrets = t.secrets(secrets)
 		vs := t.c.History()
 		if told == 0 && len(vs) > 1 {
 			vs = vs[len(vs)-1:]

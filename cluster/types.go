@@ -29,6 +29,13 @@ type App interface {
 	// at once and without a majority; a node that is new begins with the newest. The program answers by Cluster.Running
 	// once it runs it or has given up.
 	ConfigCommitted(ConfigVersion)
+	// CanServe says what speaks against a change of what TLS is served with: a key that is not the certificate's, a file that
+	// is to count again and is not there. Warnings don't refuse.
+	CanServe(ctx context.Context, change TLSChange) source.Problems
+	// TLSCommitted tells all that TLS is served with, whenever that has changed; not every step of several. After a restart it
+	// begins with what was told last, at once and without a majority, and before any configuration. It comes from the
+	// goroutine of ConfigCommitted. The program answers by Cluster.Serving.
+	TLSCommitted(TLS)
 	// BindingsApplied tells what became of sticky entries, in log order. After a restart or a snapshot from the leader
 	// the whole contents are told first, led by a Change of kind tables.Reset.
 	BindingsApplied([]tables.Change)

@@ -17,6 +17,7 @@ func leaves() []*leaf {
 		agentLeaf(), demoLeaf(),
 		validateLeaf(), planLeaf(), applyLeaf(), configShowLeaf(), configHistoryLeaf(), reloadLeaf(),
 		vipListLeaf(), vipWhyLeaf(), vipReleaseLeaf(), tableListLeaf(), tableShowLeaf(), certificateListLeaf(), certificateSetLeaf(),
+		certificateRemoveLeaf(), certificateTicketKeysLeaf(),
 		membersLeaf(), joinLeaf(), leaveLeaf(), infoLeaf(), monitorLeaf(), raftListPeersLeaf(),
 		keygenLeaf(), versionLeaf(), keepalivedLeaf(), haproxyLeaf(),
 	}

@@ -14,7 +14,8 @@ import (
 // wanted are the subcommands that users and scripts rely on.
 var wanted = []string{
 	"agent", "join", "leave", "members", "monitor", "info", "version", "validate", "reload", "keygen", "plan", "apply",
-	"config show", "config history", "vip list", "vip why", "vip release", "table list", "table show", "certificate list", "certificate set",
+	"config show", "config history", "vip list", "vip why", "vip release", "table list", "table show", "certificate list", "certificate set", "certificate remove",
+	"certificate ticket-keys",
 	"operator raft list-peers", "demo", "keepalived", "haproxy",
 }
 

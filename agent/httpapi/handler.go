@@ -55,11 +55,11 @@ func Handler(s Service, token string, log hclog.Logger) http.Handler {
 	mux.HandleFunc("GET /v1/tables/{name}", read(func(r *http.Request) (any, error) { return s.Table(r.PathValue("name")) }))
 	mux.HandleFunc("GET /v1/certificates", read(func(*http.Request) (any, error) { return s.Certificates(), nil }))
 	mux.HandleFunc("PUT /v1/certificates/{name...}", write(func(r *http.Request, b api.CertificateRequest) (any, error) {
-		return s.SetCertificate(r.PathValue("name"), []byte(b.PEM))
+		return s.SetCertificate(r.Context(), r.PathValue("name"), []byte(b.PEM))
 	}))
-	mux.HandleFunc("DELETE /v1/certificates/{name...}", read(func(r *http.Request) (any, error) { return s.RemoveCertificate(r.PathValue("name")) }))
-	mux.HandleFunc("PUT /v1/tls/ticket-keys", write(func(_ *http.Request, b api.TicketKeysRequest) (any, error) {
-		return struct{}{}, s.SetTicketKeys(b)
+	mux.HandleFunc("DELETE /v1/certificates/{name...}", read(func(r *http.Request) (any, error) { return s.RemoveCertificate(r.Context(), r.PathValue("name")) }))
+	mux.HandleFunc("PUT /v1/tls/ticket-keys", write(func(r *http.Request, b api.TicketKeysRequest) (any, error) {
+		return s.SetTicketKeys(r.Context(), b)
 	}))
 	mux.HandleFunc("GET /v1/stats", read(func(*http.Request) (any, error) { return s.Stats(), nil }))
 	mux.HandleFunc("GET /v1/operator/raft/configuration", read(func(r *http.Request) (any, error) {

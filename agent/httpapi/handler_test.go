@@ -82,17 +82,17 @@ func (f *fake) Table(name string) ([]api.TableEntry, error) {
 func (f *fake) Certificates() []api.Certificate {
 	return []api.Certificate{{File: "/etc/a.pem", Names: []string{"a.example"}, Key: "ECDSA"}}
 }
-func (f *fake) SetCertificate(name string, pem []byte) (api.CertificateChange, error) {
+func (f *fake) SetCertificate(_ context.Context, name string, pem []byte) (api.CertificateChange, error) {
 	f.note("certificate %s %s", name, pem)
 	return api.CertificateChange{File: "/" + name}, f.err
 }
-func (f *fake) RemoveCertificate(name string) (api.CertificateChange, error) {
+func (f *fake) RemoveCertificate(_ context.Context, name string) (api.CertificateChange, error) {
 	f.note("no certificate %s", name)
 	return api.CertificateChange{File: "/" + name}, f.err
 }
-func (f *fake) SetTicketKeys(r api.TicketKeysRequest) error {
+func (f *fake) SetTicketKeys(_ context.Context, r api.TicketKeysRequest) (api.CertificateChange, error) {
 	f.note("%d keys", len(r.Keys))
-	return nil
+	return api.CertificateChange{Nodes: []api.ServingReport{{Node: "lb1", TookMS: 3}}}, f.err
 }
 
 func (f *fake) RaftPeers(context.Context) ([]api.RaftPeer, error) {
@@ -195,7 +195,8 @@ func TestEveryCall(t *testing.T) {
 	is(t, err, set.File, "//etc/a.pem")
 	removed, err := c.RemoveCertificate(ctx, "a.pem")
 	is(t, err, removed.File, "/a.pem")
-	is(t, c.SetTicketKeys(ctx, []string{"x", "y"}), "", "")
+	keys, err := c.SetTicketKeys(ctx, []string{"x", "y"})
+	is(t, err, keys.Nodes[0].Node, "lb1")
 	peers, err := c.RaftPeers(ctx)
 	is(t, err, peers[0].Voter, true)
 	stats, err := c.Stats(ctx)

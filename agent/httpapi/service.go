@@ -30,9 +30,9 @@ type Service interface {
 	Tables() []api.Table
 	Table(name string) ([]api.TableEntry, error)
 	Certificates() []api.Certificate
-	SetCertificate(name string, pem []byte) (api.CertificateChange, error)
-	RemoveCertificate(name string) (api.CertificateChange, error)
-	SetTicketKeys(r api.TicketKeysRequest) error
+	SetCertificate(ctx context.Context, name string, pem []byte) (api.CertificateChange, error)
+	RemoveCertificate(ctx context.Context, name string) (api.CertificateChange, error)
+	SetTicketKeys(ctx context.Context, r api.TicketKeysRequest) (api.CertificateChange, error)
 	RaftPeers(ctx context.Context) ([]api.RaftPeer, error)
 	// Stats is anything JSON can print.
 	Stats() any

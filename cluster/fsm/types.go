@@ -1,5 +1,5 @@
 // Package fsm is the state that all nodes agree on: configuration versions, sticky entries and whatever parts are
-// registered beside them (leases). It is pure: no clock, no randomness, no I/O. The same commands in the same order give
+// registered beside them (leases, certificates). It is pure: no clock, no randomness, no I/O. The same commands in the same order give
 // the same state, byte for byte; the leader stamps time into the commands.
 //
 // A command is one byte of type, one of version, and the type's own payload. A node that meets a type or a version it
@@ -23,6 +23,8 @@ const (
 	TypeTables Type = 2
 	// TypeLease moves leases; its part is registered by the lease package's owner.
 	TypeLease Type = 3
+	// TypeTLS sets certificates and ticket keys; its part is TLSPart.
+	TypeTLS Type = 4
 )
 
 // String implements fmt.Stringer.
@@ -34,6 +36,8 @@ func (t Type) String() string {
 		return "tables"
 	case TypeLease:
 		return "lease"
+	case TypeTLS:
+		return "tls"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -44,6 +45,10 @@ func (d *Dir) open(log hclog.Logger) (stores, error) {
 	if err := os.MkdirAll(d.raft(), 0o700); err != nil {
 		return stores{}, fmt.Errorf("data_dir: %w", err)
 	}
+	// What is agreed on has private keys in it: whatever made the directory before, nobody else looks in.
+	if err := os.Chmod(d.raft(), 0o700); err != nil {
+		return stores{}, fmt.Errorf("data_dir: %w", err)
+	}
 	if err := d.checkFile(); err != nil {
 		return stores{}, err
 	}
@@ -68,7 +73,31 @@ func (d *Dir) open(log hclog.Logger) (stores, error) {
 	if err != nil {
 		return stores{}, errors.Join(fmt.Errorf("raft log cache: %w", err), db.Close())
 	}
-	return stores{cache, db, snaps, db.Close}, nil
+	return stores{cache, db, private{snaps, filepath.Join(d.raft(), "snapshots")}, db.Close}, nil
+}
+
+// private is a store of snapshots whose files only their owner reads: the library makes them readable by all.
+type private struct {
+	raft.SnapshotStore
+	dir string
+}
+
+// Create implements raft.SnapshotStore.
+func (p private) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := p.SnapshotStore.Create(version, index, term, c, at, t)
+	if err != nil {
+		return nil, err
+	}
+	// Until it is whole a snapshot has this ending. Nothing of the state is in it yet.
+	dir := filepath.Join(p.dir, sink.ID()+".tmp")
+	err = os.Chmod(dir, 0o700)
+	if err == nil {
+		err = os.Chmod(filepath.Join(dir, "state.bin"), 0o600)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keep a snapshot to its owner: %w", err), sink.Cancel())
+	}
+	return sink, nil
 }
 
 // checkFile refuses a log that is gone or empty although there was one: bbolt would begin a new one in its place, and a

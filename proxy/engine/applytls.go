@@ -117,12 +117,13 @@ func (e *Engine) secured() (binds []*tlsconf.Bind, servers []*tlsconf.Server) {
 	return binds, servers
 }
 
-func (e *Engine) refreshTLS(now time.Time) {
+func (e *Engine) refreshTLS(now time.Time) (all source.Problems) {
 	binds, servers := e.secured()
 	renewed := len(binds) > 0 && e.certs.Renew(now)
 	for _, b := range binds {
 		changed, ps := b.Refresh(now)
 		e.tellTLS(changed, ps)
+		all = append(all, ps...)
 		if renewed {
 			b.Reseal()
 		}
@@ -130,7 +131,10 @@ func (e *Engine) refreshTLS(now time.Time) {
 	for _, s := range servers {
 		changed, ps := s.Refresh()
 		e.tellTLS(changed, ps)
+		all = append(all, ps...)
 	}
+	e.tellTLS(false, e.certs.Overtaken())
+	return all
 }
 
 func (e *Engine) tellTLS(changed bool, ps source.Problems) {

@@ -2,17 +2,17 @@ package engine
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
 // ErrNoCertificate: nothing that is served comes from a file of that name.
-var ErrNoCertificate = errors.New("no bind serves a certificate from a file of that name")
+var ErrNoCertificate = tlsconf.ErrNoCertificate
 
 // Certificates lists what binds serve, a file once. Keys are never told.
 func (e *Engine) Certificates() []tlsconf.Certificate {
@@ -64,22 +64,50 @@ func (e *Engine) RemoveCertificate(name string) (string, error) {
 
 // certificateFile finds the file that is meant.
 func (e *Engine) certificateFile(name string) (string, error) {
-	var last []string
+	var files []string
 	for _, c := range e.Certificates() {
-		if c.File == name || c.File == "/"+name {
-			return c.File, nil
+		files = append(files, c.File)
+	}
+	return tlsconf.Find(files, name)
+}
+
+// CheckCertificate says what speaks against SetCertificate: a warning tells of names that clients ask for now and that the
+// new certificate is not good for.
+func (e *Engine) CheckCertificate(file string, content []byte) source.Problems {
+	c, ps := tlsconf.Check(file, content, time.Now())
+	if ps.HasErrors() {
+		return ps
+	}
+	for _, now := range e.Certificates() {
+		if now.File != file {
+			continue
 		}
-		if filepath.Base(c.File) == name {
-			last = append(last, c.File)
+		if lost := tlsconf.Uncovered(now, c); len(lost) > 0 {
+			ps.Warnf(source.Pos{}, "", "%s: the certificate is not for %s, which the one before it is for", file, strings.Join(lost, ", "))
 		}
 	}
-	switch len(last) {
-	case 0:
-		return "", fmt.Errorf("%q: %w", name, ErrNoCertificate)
-	case 1:
-		return last[0], nil
+	return ps
+}
+
+// CheckFile says why a file that a bind names could not count again, or nil.
+func (e *Engine) CheckFile(file string) error {
+	if !slices.ContainsFunc(e.Certificates(), func(c tlsconf.Certificate) bool { return c.File == file }) {
+		return nil
 	}
-	return "", fmt.Errorf("%q: several files are called that: %q", name, last)
+	return tlsconf.CheckFile(file)
+}
+
+// ServeTLS lets these certificates stand in place of the files of their names, and of no others, also of files that no bind
+// names yet; and sets ticket keys, if there are any, as SetTicketKeys does. With problems a bind goes on with what it had.
+func (e *Engine) ServeTLS(certificates map[string][]byte, keys []tlsconf.TicketKey) source.Problems {
+	e.certs.PutAll(certificates)
+	ps := e.refreshTLS(time.Now())
+	if len(keys) > 0 {
+		if err := e.SetTicketKeys(keys); err != nil {
+			ps.Errorf(source.Pos{}, "", "%v", err)
+		}
+	}
+	return ps
 }
 
 // SetTicketKeys sets the keys that session tickets are sealed with; the first one seals, all open.

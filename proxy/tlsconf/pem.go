@@ -141,7 +141,8 @@ func (r *reading) certificate(name string) (*certificate, error) {
 		return nil, err
 	}
 	var key, issuer []byte
-	if _, put := r.store.stored(name); !put {
+	_, put := r.store.stored(name)
+	if !put {
 		if r.exists(name + ".key") {
 			if key, err = r.file(name + ".key"); err != nil {
 				return nil, err
@@ -158,7 +159,8 @@ func (r *reading) certificate(name string) (*certificate, error) {
 		return nil, err
 	}
 	if r.exists(name + ".ocsp") {
-		if err := r.staple(c, name+".ocsp", issuer); err != nil {
+		// An answer about the file's certificate is not about one that stands in its place.
+		if err := r.staple(c, name+".ocsp", issuer); err != nil && !put {
 			return nil, err
 		}
 	}

@@ -24,48 +24,11 @@ type Store struct {
 	renewed time.Time // when keys was made; zero: set from outside
 }
 
-type stored struct {
-	content []byte
-	number  int64
-}
-
 // NewStore makes a Store in whose place of no file anything stands, with a ticket key of its own.
 func NewStore() *Store {
 	s := &Store{put: map[string]stored{}}
 	s.renew(time.Now())
 	return s
-}
-
-// Put lets content (PEM: certificate, chain and key) stand in place of the file name from the next Refresh on. It is refused
-// if it would be no good as a certificate.
-func (s *Store) Put(name string, content []byte) error {
-	if name == "" || len(content) > maxFile {
-		return errors.New("a certificate needs a name and at most 16 MiB")
-	}
-	if _, err := parseCertificate(name, content, nil, nil); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.puts++
-	s.put[name] = stored{append([]byte(nil), content...), s.puts}
-	return nil
-}
-
-// Remove takes back what Put said; the file counts again. It reports whether there was anything.
-func (s *Store) Remove(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, there := s.put[name]
-	delete(s.put, name)
-	return there
-}
-
-func (s *Store) stored(name string) (stored, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.put[name]
-	return c, ok
 }
 
 // stamp tells one state of a file from another; the zero stamp is a file that is not there.
@@ -80,6 +43,10 @@ func (s *Store) stamp(name string) stamp {
 	if c, ok := s.stored(name); ok {
 		return stamp{number: c.number}
 	}
+	return fileStamp(name)
+}
+
+func fileStamp(name string) stamp {
 	st, err := os.Stat(name)
 	if err != nil {
 		return stamp{}

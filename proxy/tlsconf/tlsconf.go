@@ -163,6 +163,7 @@ func (b *Bind) Notices() source.Problems {
 		told[e.cert] = true
 		ps.Warnf(e.pos, "put an ECDSA P-256 certificate for the same names beside it: clients that know it get it, the others this one",
 			"%s has an RSA key alone: a full handshake costs about 1.2 ms of CPU, with ECDSA about 0.26 ms", e.cert.file)
+		ps.Name("rsa-certificate")
 	}
 	return ps
 }

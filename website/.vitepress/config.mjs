@@ -26,6 +26,7 @@ export default defineConfig({
         items: [
           { text: 'Who owns an address', link: '/concepts/addresses' },
           { text: 'How a change is made', link: '/concepts/changes' },
+          { text: 'Certificates', link: '/concepts/certificates' },
           { text: 'Security', link: '/concepts/security' },
           { text: 'HTTP', link: '/concepts/http' },
           { text: 'Balancing', link: '/concepts/balancing' },

@@ -25,17 +25,19 @@ import (
 type Authority struct {
 	File string
 	Pool *x509.CertPool
-	t    testing.TB
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
+	// Lasts is how long certificates are good that are made from now on; a day at first.
+	Lasts time.Duration
+	t     testing.TB
+	dir   string
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	next  int64
 }
 
 // New makes an authority whose files live as long as the test.
 func New(t testing.TB) *Authority {
 	t.Helper()
-	a := &Authority{t: t, dir: t.TempDir(), Pool: x509.NewCertPool(), next: 1}
+	a := &Authority{t: t, dir: t.TempDir(), Pool: x509.NewCertPool(), Lasts: 24 * time.Hour, next: 1}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func New(t testing.TB) *Authority {
 func (a *Authority) template(name string) *x509.Certificate {
 	a.next++
 	return &x509.Certificate{SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		NotAfter: time.Now().Add(a.Lasts), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, SubjectKeyId: []byte{byte(a.next)}}
 }
 
