@@ -186,10 +186,8 @@ func tlsError(err error) error {
 	switch {
 	case errors.Is(err, tlsconf.ErrNoCertificate), errors.Is(err, cluster.ErrNotSet):
 		return &api.Error{Code: api.CodeNotFound, Message: err.Error()}
-	case errors.Is(err, tlsconf.ErrSeveral):
+	case errors.Is(err, tlsconf.ErrSeveral), errors.Is(err, cluster.ErrFull):
 		return &api.Error{Code: api.CodeInvalid, Message: err.Error()}
-	case errors.Is(err, cluster.ErrFull):
-		return &api.Error{Code: api.CodeConflict, Message: err.Error()}
 	}
 	return apiError(err)
 }

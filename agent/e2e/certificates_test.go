@@ -213,3 +213,33 @@ func (s *secured) keepsSecrets(p pki.Pair) {
 		s.t.Errorf("only %d files of logs and certificates were found", found)
 	}
 }
+
+// TestCertificatesOfALoneAgent: what is set counts until it is taken back, or until the agent ends.
+func TestCertificatesOfALoneAgent(t *testing.T) {
+	ca := pki.New(t)
+	first, second := ca.ECDSA("a.example"), ca.ECDSA("a.example")
+	s := &secured{site: newSite(t, 1), ca: ca}
+	s.file = s.write("site.pem", string(first.PEM()))
+	cfg := s.write("secured.cfg", "defaults\n    mode http\n    timeout connect 1s\n    timeout client 10s\n    timeout server 10s\n"+
+		"frontend secured\n    bind :443 ssl crt "+s.file+"\n    default_backend app\nbackend app\n    server web1 10.77.0.21:8080\n")
+	starts := func() {
+		s.procs["lb1"] = s.lab.Start(s.hosts["lb1"], lab.Program(), "agent", "-node", "lb1", "-bind", s.ip("lb1"), "-data-dir", filepath.Join(s.dir, "lb1"),
+			"-encrypt", s.key, cfg)
+		s.shows("lb1", first)
+	}
+	starts()
+	other := s.write("second.pem", string(second.PEM()))
+	s.does("on 1 of 1 node.", "lb1", "certificate", "set", s.file, other)
+	s.shown("lb1", second)
+	s.does("set 20", "lb1", "certificate", "list")
+	s.does("on 1 of 1 node.", "lb1", "certificate", "remove", "site.pem")
+	s.shown("lb1", first)
+	if out, err := s.run("lb1", "certificate", "remove", "site.pem"); err == nil || !strings.Contains(out, "no certificate was set in place of that file") {
+		t.Errorf("taken back twice: %v: %s", err, out)
+	}
+	s.does("on 1 of 1 node.", "lb1", "certificate", "ticket-keys")
+	s.does("on 1 of 1 node.", "lb1", "certificate", "set", "site.pem", other)
+	s.must(s.procs["lb1"].Signal(syscall.SIGTERM))
+	<-s.procs["lb1"].Done()
+	starts()
+}
