@@ -389,6 +389,7 @@ type Server struct {
 	Backup    bool
 	Disabled  bool // in maintenance
 	Proto     Proto
+	WS        Proto      // of WebSockets; 0: Proto, or HTTP/1 where ALPN offers it beside HTTP/2
 	Check     string     // name of a check.Config; "": never checked, always up
 	TLS       *ServerTLS // nil: clear
 	Track     string     // BACKEND/SERVER whose health is this one's; "": its own

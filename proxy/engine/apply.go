@@ -267,7 +267,8 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		rt := known[s.Name]
 		if rt == nil {
 			e.serials++
-			rt = &server{name: s.Name, serial: e.serials, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)), muxes: make([]*mux, len(e.loops)), changed: time.Now()}
+			rt = &server{name: s.Name, serial: e.serials, backend: conf.rt, per: perLoop(len(e.loops)), idle: make([]idleList, len(e.loops)),
+				muxes: make([]*mux, len(e.loops)), h1: make([]bool, len(e.loops)), changed: time.Now()}
 			rt.up.Store(true)
 			known[s.Name] = rt
 		}
@@ -277,7 +278,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 			cookie: s.Cookie, checked: s.Check != "" || s.Track != "", watch: compileWatch(s),
 			slow: int64((s.SlowStart + time.Second - 1) / time.Second), onError: s.OnError, track: s.Track,
 			shutdownSessions: s.OnMarkedDown != "", shutdownBackups: s.OnMarkedUp != "",
-			proto: s.Proto, h2: h2Settings(e.cfg.Global.H2),
+			h2:        h2Settings(e.cfg.Global.H2),
 			sendProxy: s.SendProxy, follow: addr.follow, offset: addr.offset, source: compileSource(s.Source, conf.src.Source)}
 		if addr.known() {
 			sc.addr, sc.ap = addr.sockaddr(conf.src.Mode), addr.addr
@@ -287,6 +288,7 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		}
 		sc.tls = rt.tls
 		sc.compilePool(s)
+		sc.compileProto(s)
 		if rt.address != sc.addr || !sc.checked {
 			rt.up.Store(true) // another machine, or nobody asks any more: what was known of it is void
 		}

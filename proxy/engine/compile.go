@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,8 +135,23 @@ type serverConf struct {
 	poolMax                           int64 // idle connections kept, negative: any number
 	purge                             int64 // ns
 	maxReuse                          int
-	proto                             proxy.Proto
-	h2                                http2.Settings
+	// What is spoken by requests, by those that ask for a WebSocket, and by those for another upgrade; 0: what is agreed on.
+	proto, webSockets, upgrades proxy.Proto
+	h2                          http2.Settings
+}
+
+// compileProto decides what is spoken with a server.
+func (sc *serverConf) compileProto(s *proxy.Server) {
+	offers := func(p string) bool { return s.TLS != nil && slices.Contains(strings.Split(s.TLS.ALPN, ","), p) }
+	sc.proto = s.Proto
+	if sc.proto == 0 && !offers("h2") {
+		sc.proto = proxy.H1
+	}
+	sc.upgrades = sc.proto
+	if sc.proto == 0 && offers("http/1.1") {
+		sc.upgrades = proxy.H1
+	}
+	sc.webSockets = cmp.Or(s.WS, sc.upgrades)
 }
 
 // compilePool fills in what is kept of idle connections.

@@ -212,14 +212,18 @@ func (s *session) chosen(sc *serverConf) verdict {
 	return s.dial()
 }
 
-// dial takes an idle connection to the server or opens one.
+// dial takes a connection to the server that has room for the request, or opens one.
 func (s *session) dial() verdict {
 	t := s.t
 	s.enter(phaseConnect)
-	if t.sc.proto == proxy.H2Proto && s.http {
-		return s.dialH2()
+	proto := s.speaks()
+	if proto != proxy.H1 {
+		if m := s.muxFor(); m != nil {
+			t.sc.rt.per[s.l.id].reuse++
+			return s.ride(m)
+		}
 	}
-	if s.http && !t.fresh && (s.takePinned() || s.reuse()) {
+	if s.http && proto != proxy.H2Proto && !t.fresh && (s.takePinned() || s.reuse()) {
 		t.sc.rt.per[s.l.id].reuse++
 		return s.established()
 	}
@@ -230,11 +234,14 @@ func (s *session) dial() verdict {
 	if e != 0 {
 		return s.dialFailed(e)
 	}
+	t.bc.socket.set(fd)
+	if proto != proxy.H1 {
+		return s.ride(s.openMux(fd, proto))
+	}
 	c := s.l.newConn()
 	c.s, c.sc = s, t.sc
 	s.l.adopt(c, fd)
 	s.server = c
-	t.bc.socket.set(fd)
 	s.due = s.after(t.bc.times.connect)
 	c.writable = s.udp != nil || s.http && t.sc.tls == nil // a head may go at once: the loopback connects within the call
 	return proceed
@@ -260,7 +267,7 @@ func (s *session) connect() verdict {
 	if v, sent := s.introduce(); !sent {
 		return v
 	}
-	if s.t.sc.tls != nil {
+	if s.t.sc.tls != nil && c.stream == nil {
 		if v, done := s.secureServer(); !done {
 			return v
 		}
@@ -306,8 +313,9 @@ func (s *session) established() verdict {
 	t := s.t
 	t.connectedAt = s.l.now
 	if s.server.requests == 0 {
-		ctr := t.sc.rt.per[s.l.id]
-		ctr.connect++
+		if s.server.stream == nil {
+			t.sc.rt.per[s.l.id].connect++
+		}
 		s.sign(proxy.Layer4, false)
 	}
 	s.server.requests++
@@ -329,7 +337,7 @@ func (s *session) established() verdict {
 	if s.server.reused && !s.composeRequest() {
 		return s.refuse()
 	}
-	if t.replayable && s.server.reused || s.retriesAnswers() {
+	if t.replayable && (s.server.reused || s.server.stream != nil) || s.retriesAnswers() {
 		s.holdRequest()
 	} else {
 		s.takeRequest()

@@ -48,6 +48,31 @@ func (s *session) h2() verdict {
 	return wait
 }
 
+// ended: the other side says nothing more. A client may have closed its sending side alone: what it has asked for in full
+// is answered. If it has left, it answers the PING by a reset.
+func (m *mux) ended() {
+	if m.s == nil {
+		m.lost()
+		return
+	}
+	m.eof, m.away, m.partAt = true, true, 0
+	m.l.free(&m.c.in)
+	m.h.Owned(func(h *http2.Stream) {
+		st := h.Owner.(*stream)
+		if !st.ended {
+			st.lose()
+			return
+		}
+		st.c.hup = true
+		st.wake()
+	})
+	if m.streams == 0 {
+		m.lost()
+		return
+	}
+	m.put(m.h.Ping(m.out()))
+}
+
 // request begins a session for a stream.
 func (m *mux) request(ev *http2.Event) {
 	l := m.l
@@ -147,7 +172,7 @@ func (m *mux) farewell() {
 		return
 	}
 	open := m.h.Streams()
-	if m.departs == muxDeparted && open == 0 && m.streams == 0 {
+	if m.streams == 0 && (m.eof || m.departs == muxDeparted && open == 0) {
 		m.closing = true
 	}
 	if m.closing && c.out == nil {

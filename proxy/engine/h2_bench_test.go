@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
+	"net"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,43 +67,110 @@ func (a *h2Ask) once(tb testing.TB) {
 	exchangeOnce(tb, a.c, a.frames, a.in)
 }
 
-// TestNoAllocationsPerRequestH2 holds the whole path of a request in HTTP/2 to no allocation.
+// h2AnsweringEach is a server of HTTP/2 that answers each request without allocating.
+func h2AnsweringEach(c net.Conn, r *bufio.Reader) {
+	if _, err := r.Discard(len(http2.ClientPreface)); err != nil {
+		return
+	}
+	var out bytes.Buffer
+	f := http2.NewFramer(&out, nil)
+	f.WriteSettings()
+	f.WriteSettingsAck()
+	f.WriteWindowUpdate(0, 1<<30)
+	c.Write(out.Bytes())
+	out.Reset()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x88, 0x0f, 0x0d, 1, '5'}, EndHeaders: true}) // :status 200, content-length 5
+	second := out.Len()
+	f.WriteData(1, true, []byte("hello"))
+	answer := out.Bytes()
+	for {
+		h, err := r.Peek(9)
+		if err != nil {
+			return
+		}
+		length, kind, flags, id := int(h[0])<<16|int(h[1])<<8|int(h[2]), http2.FrameType(h[3]), http2.Flags(h[4]), binary.BigEndian.Uint32(h[5:])
+		if _, err := r.Discard(9 + length); err != nil {
+			return
+		}
+		if (kind == http2.FrameHeaders || kind == http2.FrameData) && flags.Has(http2.FlagDataEndStream) {
+			binary.BigEndian.PutUint32(answer[5:], id)
+			binary.BigEndian.PutUint32(answer[second+5:], id)
+			if _, err := c.Write(answer); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// h2Ways are the protocols on both sides: the path of a request in HTTP/2 on one of them or on both.
+var h2Ways = []struct {
+	name           string
+	client, server bool // by HTTP/2
+}{{"front", true, false}, {"back", false, true}, {"both", true, true}}
+
+// asker sends a request again and again.
+func asker(tb testing.TB, client, server bool, body string, fields []string) func() {
+	var sv proxy.Server
+	if server {
+		sv = rawServer(tb, "a", h2AnsweringEach)
+		sv.Proto = proxy.H2Proto
+	} else {
+		sv = rawServer(tb, "a", answeringEach)
+	}
+	s := start(tb, proxy.HTTP, []proxy.Server{sv}, func(c *proxy.Config) {
+		c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+	})
+	if client {
+		a := newH2Ask(tb, s, body, fields)
+		return func() { a.once(tb) }
+	}
+	head := []string{"User-Agent: bench"}
+	if body != "" {
+		head = append(head, "Content-Length: "+strconv.Itoa(len(body)))
+	}
+	if strings.Contains(strings.Join(fields, " "), "POST") && !strings.Contains(strings.Join(fields, " "), "content-length") {
+		head, body = []string{"Transfer-Encoding: chunked"}, "5\r\nhello\r\n0\r\n\r\n"
+	}
+	req, in, c := []byte(request(fields[1]+" /some/path", head...)+body), make([]byte, 4096), s.dial()
+	c.SetDeadline(time.Time{})
+	return func() { exchangeOnce(tb, c, req, in) }
+}
+
+// TestNoAllocationsPerRequestH2 holds the whole path of a request in HTTP/2, on either side, to no allocation.
 func TestNoAllocationsPerRequestH2(t *testing.T) {
-	for _, path := range h2Paths {
-		t.Run(path.name, func(t *testing.T) {
-			s := start(t, proxy.HTTP, []proxy.Server{rawServer(t, "a", answeringEach)}, func(c *proxy.Config) {
-				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+	for _, way := range h2Ways {
+		for _, path := range h2Paths {
+			t.Run(way.name+" "+path.name, func(t *testing.T) {
+				once := asker(t, way.client, way.server, path.body, path.fields)
+				for range 200 {
+					once()
+				}
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				const n = 2000
+				for range n {
+					once()
+				}
+				runtime.ReadMemStats(&after)
+				if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
+					t.Errorf("%.3f allocations a request", per)
+				}
 			})
-			a := newH2Ask(t, s, path.body, path.fields)
-			for range 200 {
-				a.once(t)
-			}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			const n = 2000
-			for range n {
-				a.once(t)
-			}
-			runtime.ReadMemStats(&after)
-			if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
-				t.Errorf("%.3f allocations a request", per)
-			}
-		})
+		}
 	}
 }
 
 func BenchmarkRequestH2(b *testing.B) {
-	for _, path := range h2Paths {
-		b.Run(path.name, func(b *testing.B) {
-			s := start(b, proxy.HTTP, []proxy.Server{rawServer(b, "a", answeringEach)}, func(c *proxy.Config) {
-				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+	for _, way := range h2Ways {
+		for _, path := range h2Paths {
+			b.Run(way.name+"/"+path.name, func(b *testing.B) {
+				once := asker(b, way.client, way.server, path.body, path.fields)
+				once()
+				b.ReportAllocs()
+				for b.Loop() {
+					once()
+				}
 			})
-			a := newH2Ask(b, s, path.body, path.fields)
-			a.once(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				a.once(b)
-			}
-		})
+		}
 	}
 }

@@ -48,7 +48,7 @@ func h2spec(t *testing.T, bin, addr string, args ...string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	report := filepath.Join(t.TempDir(), "report.xml")
-	out, err := exec.Command(bin, append([]string{"-h", host, "-p", port, "-o", "1", "-S", "-j", report}, args...)...).CombinedOutput()
+	out, err := exec.Command(bin, append([]string{"-h", host, "-p", port, "-o", "5", "-S", "-j", report}, args...)...).CombinedOutput()
 	text, rerr := os.ReadFile(report)
 	if rerr != nil {
 		t.Fatalf("h2spec: %v, %v\n%s", err, rerr, out)

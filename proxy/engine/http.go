@@ -360,7 +360,7 @@ func (s *session) answerDone() http1.Fault {
 	}
 	s.takeRequest() // no repetition from here on
 	t.status, t.serverKeep = h.Status, h.Persistent() && !h.LengthDropped
-	t.private = ownsConnection(h, in)
+	s.claim(h, in)
 	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
 	switch {
 	case s.misleads(h, in):
@@ -495,7 +495,7 @@ func (s *session) noAnswer() verdict {
 		s.unsend()
 		return s.dial()
 	}
-	if t.answerAt < 0 && s.again(onEmpty) || t.answerAt >= 0 && s.again(onJunk) {
+	if t.answerAt < 0 && (s.again(onEmpty) || s.declined() && s.retried()) || t.answerAt >= 0 && s.again(onJunk) {
 		return proceed
 	}
 	s.mark('S', 'H')
@@ -520,6 +520,9 @@ func (s *session) fail(status int) verdict {
 func (s *session) exchangeTimeout() {
 	t := s.t
 	late := s.serverDue != 0 && s.serverDue <= s.l.now
+	if late {
+		s.doubt()
+	}
 	switch {
 	case late && !t.started && s.again(onTimeout):
 	case late && !t.started:

@@ -102,7 +102,7 @@ func (l *loop) shedIdle() bool {
 	const atOnce = 64
 	n := 0
 	for _, c := range l.fds {
-		if c != nil && c.pooled != nil && c.s == nil && c.sc != nil {
+		if c != nil && c.pooled != nil && c.s == nil && c.sc != nil && (c.mux == nil || c.mux.streams == 0) {
 			l.dropIdle(c)
 			if n++; n == atOnce {
 				break

@@ -41,6 +41,7 @@ func (t *txn) connMode() proxy.ConnMode { return max(t.fc.mode, t.bc.mode) }
 
 // composeRequest writes the request's head for the server into its out buffer.
 func (s *session) composeRequest() bool {
+	s.settleUpgrade()
 	t, c := s.t, s.server
 	in, h := s.client.in.data(), &t.head
 	if c.out == nil {

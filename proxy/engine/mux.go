@@ -30,17 +30,15 @@ type mux struct {
 	more    bool // has more to read
 	stalled bool // reads on when there is room for answers
 	away    bool // the other side said GOAWAY
+	eof     bool // the client says nothing more
 	closing bool // nothing follows what is in the out buffer
 	dead    bool
 	timer   timer
-	// Of a server's:
-	ready    bool // connected
-	requests int
-	prev     *mux
-	next     *mux
+	serverMux
 
-	outAt, partAt, idleAt, orphanAt, leaveAt int64
-	key                                      [24]byte // of the next WebSocket
+	requests                                          int
+	outAt, heardAt, partAt, idleAt, orphanAt, leaveAt int64
+	key                                               [24]byte // of the next WebSocket
 }
 
 // departure is how far the farewell of a connection has come (RFC 9113 section 6.8).
@@ -52,8 +50,9 @@ const (
 	muxDeparted
 )
 
+// newMux makes the mux of a client's connection.
 func (l *loop) newMux(c *conn, s *session, h *http2.Conn) *mux {
-	m := &mux{l: l, c: c, tls: c.tls, s: s, h: h, outAt: l.now, idleAt: l.now}
+	m := &mux{l: l, c: c, tls: c.tls, s: s, h: h, idleAt: l.now}
 	m.timer.owner = m
 	c.mux = m
 	m.put(h.Greet(m.out()))
@@ -83,10 +82,15 @@ func (l *loop) settleMuxes() {
 // out is the output so far, to be appended to and handed to put. What does not fit makes the buffer larger: that is a
 // few bytes for each stream at most.
 func (m *mux) out() []byte {
-	if m.c.out == nil {
-		m.c.out = m.l.buffer(false)
-	}
+	m.begun()
 	return m.c.out.b[:m.c.out.w]
+}
+
+// begun has a buffer for output. From its first byte on the other side has so long to take some.
+func (m *mux) begun() {
+	if m.c.out == nil {
+		m.c.out, m.outAt = m.l.buffer(false), m.l.now
+	}
 }
 
 func (m *mux) put(b []byte) {
@@ -101,9 +105,7 @@ func (m *mux) put(b []byte) {
 // room makes room for n bytes of output, if there may be as much.
 func (m *mux) room(n int) bool {
 	c := m.c
-	if c.out == nil {
-		c.out = m.l.buffer(false)
-	}
+	m.begun()
 	if c.out.room() < n {
 		c.out.compact()
 	}
@@ -119,6 +121,12 @@ func (m *mux) room(n int) bool {
 // read takes in what has come.
 func (m *mux) read() {
 	l, c := m.l, m.c
+	if m.eof {
+		if sysSockError(c.fd) != 0 {
+			m.lost()
+		}
+		return
+	}
 	for range budget {
 		if !m.process() {
 			return
@@ -128,10 +136,14 @@ func (m *mux) read() {
 		case ioBlock:
 			l.spare(c)
 			return
-		case ioEOF, ioError:
+		case ioEOF:
+			m.ended()
+			return
+		case ioError:
 			m.lost()
 			return
 		}
+		m.heardAt = l.now
 	}
 	m.more = true
 	m.touch()
@@ -146,6 +158,7 @@ func (m *mux) process() bool {
 			m.touch()
 			return false
 		}
+		m.h.Frugal = !m.l.roomForBig()
 		ev, n, out := m.h.Next(c.in.data(), m.out(), m.l.now)
 		if len(out) != c.out.w {
 			m.put(out)
@@ -294,7 +307,7 @@ func (m *mux) settle() {
 	}
 	for st := m.first; st != nil && free > muxQuantum/2 && m.h.Sendable(); {
 		next := st.after
-		if m.s != nil || st.h != nil || m.h.Takes() {
+		if st.mayGo() {
 			free -= muxQuantum
 			m.unawait(st)
 			st.wake()
@@ -333,7 +346,9 @@ func (m *mux) detach() {
 
 // abandon tells all streams that nothing more will come or go.
 func (m *mux) abandon() {
-	m.h.Owned(func(h *http2.Stream) { h.Owner.(*stream).lose() })
+	if m.h != nil {
+		m.h.Owned(func(h *http2.Stream) { h.Owner.(*stream).lose() })
+	}
 	for st := m.first; st != nil; st = st.after {
 		st.lose()
 		if m.c.errno != 0 {
@@ -354,6 +369,12 @@ func (m *mux) goneAway(last uint32) {
 			st.lose()
 		}
 	})
+	for st := m.first; st != nil; st = st.after {
+		if st.h == nil { // and none will be
+			st.refused = true
+			st.lose()
+		}
+	}
 }
 
 // depart says the final GOAWAY.

@@ -182,6 +182,13 @@ func ownsConnection(h *http1.Head, in []byte) bool {
 	return ok && (hasFoldPrefix(v, "ntlm") || hasFoldPrefix(v, "negotiate"))
 }
 
+// claim notes that an answer makes its connection the client's. In HTTP/2 nobody comes after those who are on it.
+func (s *session) claim(h *http1.Head, in []byte) {
+	if s.t.private = ownsConnection(h, in); s.t.private && s.server.stream != nil {
+		s.server.stream.m.departs = muxDeparted
+	}
+}
+
 // pin keeps the connection for the next request of the same client: the server has asked to authenticate it (NTLM,
 // Negotiate) or has been told whose it is (PROXY protocol), so that what comes over it counts as that client's.
 func (s *session) pin() {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy/accesslog"
@@ -81,29 +83,39 @@ func (s *session) lateProxyHeader() {
 // and everything else: a socket that has just connected has room for it.
 func (s *session) introduce() (v verdict, sent bool) {
 	c, t := s.server, s.t
-	if t.sc.sendProxy == 0 || c.introduced {
+	if t.sc.sendProxy == 0 || c.introduced || c.stream != nil {
 		return proceed, true
-	}
-	var b [proxyproto.MaxComposed]byte
-	header := proxyproto.Append1(b[:0], s.peer, s.local())
-	if t.sc.sendProxy == 2 {
-		header = proxyproto.Append2(b[:0], s.peer, s.local(), false)
 	}
 	flags := uintptr(0)
 	if s.http {
 		flags = unix.MSG_MORE // the request's head is next
 	}
+	switch e := s.l.introduce(c, s.peer, s.local(), flags); e {
+	case 0:
+		return proceed, true
+	case unix.EAGAIN:
+		return wait, false
+	default:
+		return s.notConnected(e), false
+	}
+}
+
+// introduce sends the header on a connection that stands; EAGAIN: later.
+func (l *loop) introduce(c *conn, peer, local netip.AddrPort, flags uintptr) unix.Errno {
+	var b [proxyproto.MaxComposed]byte
+	header := proxyproto.Append1(b[:0], peer, local)
+	if c.sc.sendProxy == 2 {
+		header = proxyproto.Append2(b[:0], peer, local, false)
+	}
 	n, e := sysSend(c.fd, header, flags)
 	switch {
 	case e == unix.EAGAIN:
 		c.writable = false
-		s.l.arm(c)
-		return wait, false
-	case e != 0:
-		return s.notConnected(e), false
-	case n < len(header):
-		return s.notConnected(unix.EPIPE), false
+		l.arm(c)
+	case e == 0 && n < len(header):
+		return unix.EPIPE
+	case e == 0:
+		c.introduced = true
 	}
-	c.introduced = true
-	return proceed, true
+	return e
 }

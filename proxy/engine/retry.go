@@ -69,6 +69,9 @@ func (s *session) againFor(status int) bool {
 	return slices.Contains(s.t.bc.retry.statuses, status) && s.retried()
 }
 
+// declined: a server of HTTP/2 has said that it has not looked at the request (RFC 9113 section 8.7).
+func (s *session) declined() bool { return s.server.stream != nil && s.server.stream.refused }
+
 func (s *session) retried() bool {
 	t := s.t
 	if !t.held || t.started || t.retries >= t.bc.retries {

@@ -143,6 +143,7 @@ type server struct {
 	per     []*counters
 	idle    []idleList // per loop
 	muxes   []*mux     // per loop: its HTTP/2 connections
+	h1      []bool     // per loop: the last time HTTP/1.1 was agreed on, where HTTP/2 was offered too
 	idles   atomic.Int64
 
 	// Guarded by Engine.mu:

@@ -44,6 +44,7 @@ type secure struct {
 	fd      int32
 	errno   unix.Errno
 	resumed bool // without a full handshake
+	counted bool // the handshake, with a server
 	hungry  bool // crypto/tls has nothing more until the socket has
 	ended   bool // crypto/tls has been told of the socket's end
 	ending  bool // our side is to be shut once out is sent

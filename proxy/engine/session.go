@@ -55,6 +55,7 @@ type session struct {
 	client     conn
 	server     *conn
 	pinned     *conn // an idle server connection that is this client's alone
+	muxes      *mux  // those of HTTP/2, in use or not
 	t          *txn  // nil while idle
 	phase      phase
 	queued     bool // in the loop's again list
@@ -389,6 +390,9 @@ func (s *session) end() verdict {
 	}
 	s.dropServer()
 	s.unpin()
+	for s.muxes != nil {
+		s.muxes.discard()
+	}
 	if s.udp != nil {
 		l.endTalk(s)
 	}

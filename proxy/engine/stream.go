@@ -34,7 +34,7 @@ type stream struct {
 	quota  int
 
 	isHead, isConnect bool     // the request's method
-	key               [24]byte // what a WebSocket's server has to prove that it has seen; zero: no WebSocket
+	key               [24]byte // of a WebSocket: what who consents to it has to prove to have seen; zero: none
 	refused           bool     // the other side has not looked at it
 	gone              bool     // reset by the client
 	code              http2.ErrCode
@@ -133,26 +133,24 @@ func (st *stream) fault() {
 	if st.h != nil {
 		st.m.put(st.m.h.Reset(st.m.out(), st.h, http2.ProtocolError))
 	}
-	st.gone = st.c.client
 	st.lose()
 }
 
 // reset: the stream is over. An answer that was complete remains good.
 func (st *stream) reset(ev *http2.Event) {
 	st.refused = ev.Code == http2.RefusedStream && !ev.Ours
-	if !st.c.client && st.ended {
-		st.c.deaf, st.c.errno = true, unix.EPIPE
-		st.wake()
-		return
-	}
-	st.gone = st.c.client
 	st.lose()
 }
 
-// lose makes the conn one whose peer has gone.
+// lose makes the conn one whose peer has gone. A server's answer that is here in full remains good.
 func (st *stream) lose() {
 	c := st.c
-	st.gone = st.c.client
+	if !c.client && st.ended {
+		c.deaf, c.errno = true, unix.EPIPE
+		st.wake()
+		return
+	}
+	st.gone = c.client
 	c.broken, c.deaf, c.hup, c.errno = true, true, true, unix.ECONNRESET
 	st.wake()
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -178,6 +179,10 @@ func (l *loop) shaken(w *secure, err error) {
 	w.hs, w.err = nil, err
 	w.forget()
 	c.readable, c.writable = true, true
+	if c.s == nil {
+		c.mux.touch()
+		return
+	}
 	c.s.run()
 }
 
@@ -249,31 +254,71 @@ func (s *session) insecure(err error) verdict {
 
 // secureServer is the handshake with a server, part of connecting to it. done is true when the connection stands.
 func (s *session) secureServer() (v verdict, done bool) {
-	c, l := s.server, s.l
-	switch w := c.tls; {
-	case w == nil:
+	c, sc := s.server, s.t.sc
+	if c.tls == nil {
 		if e := sysSockError(c.fd); e != 0 {
 			return s.notConnected(e), false
 		}
-		l.shake(c, net.TCPAddrFromAddrPort(s.t.sc.ap), tls.Client, s.t.sc.tls.Config(strings.Clone(s.serverName())))
-		return proceed, false
-	case w.hs != nil:
-		w.hs.wake()
+	}
+	alpn := asConfigured
+	if s.http && sc.proto != proxy.H1 {
+		alpn = onlyH1
+	}
+	switch s.l.shakeServer(c, s.serverName(), alpn) {
+	case shaking:
 		return wait, false
-	case w.err != nil:
-		s.t.sc.rt.per[l.id].badHandshakes++
-		if l.fails.allow(l.now) {
-			l.e.log.Warn("TLS handshake with a server failed", "server", s.t.bc.rt.name+"/"+s.t.sc.rt.name, "error", w.err)
-		}
+	case unshaken:
 		return s.connectFailed('S', true), false
 	}
-	ctr := s.t.sc.rt.per[l.id]
-	ctr.handshakes++
-	if c.tls.resumed {
-		ctr.resumed++
-	}
-	c.tls.sni = strings.Clone(s.serverName())
 	return proceed, true
+}
+
+// shook is how far a handshake with a server has come.
+type shook uint8
+
+const (
+	shaking shook = iota
+	unshaken
+	shakenHands
+)
+
+// What a server is offered in place of what the configuration has, where only one protocol will do.
+var (
+	asConfigured []string
+	onlyH1       = []string{"http/1.1"}
+	onlyH2       = []string{"h2"}
+)
+
+// shakeServer begins the handshake on a connection to a server or looks how it goes. Who waits is told by the connection.
+func (l *loop) shakeServer(c *conn, name string, alpn []string) shook {
+	sc := c.sc
+	ctr := sc.rt.per[l.id]
+	if c.tls == nil {
+		config := sc.tls.Config(strings.Clone(name))
+		if alpn != nil {
+			config.NextProtos = alpn
+		}
+		l.shake(c, net.TCPAddrFromAddrPort(sc.ap), tls.Client, config)
+	}
+	switch w := c.tls; {
+	case w.hs != nil:
+		w.hs.wake()
+		return shaking
+	case w.err != nil:
+		ctr.badHandshakes++
+		if l.fails.allow(l.now) {
+			l.e.log.Warn("TLS handshake with a server failed", "server", sc.rt.backend.name+"/"+sc.rt.name, "error", w.err)
+		}
+		return unshaken
+	case !w.counted:
+		w.counted = true
+		ctr.handshakes++
+		if w.resumed {
+			ctr.resumed++
+		}
+		w.sni = strings.Clone(name)
+	}
+	return shakenHands
 }
 
 // serverName is the name that the chosen server is asked for. It is good as long as the request's head is.

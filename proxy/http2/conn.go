@@ -12,7 +12,7 @@ const (
 	EventHeaders
 	// EventTrailers: trailers are in the List. The other side has ended.
 	EventTrailers
-	// EventData: a piece of content, which counts as in memory until Consumed is told.
+	// EventData: a piece of content, which counts against its stream's window until Consumed is told.
 	EventData
 	// EventReset: the stream is over, by the other side's word or, if Ours, because of a mistake of its.
 	EventReset
@@ -40,7 +40,8 @@ type Event struct {
 const (
 	// OutRoom is how many bytes Next and the other methods may write, heads and data aside.
 	OutRoom = 128
-	// connWindow bounds what a connection's streams hold together, before their owners have taken it.
+	// connWindow is how much may be on its way on a connection. It is given back as content comes, so that a stream whose
+	// owner takes nothing holds up no other one: what streams keep is bounded by their own windows and by their number.
 	connWindow = 1 << 20
 	// maxBlock bounds a header block in all its frames, maxContinuations those after the first. What is longer could
 	// never become an HTTP/1 head.
@@ -56,6 +57,8 @@ const (
 // Conn is one connection's state. It belongs to one thread.
 type Conn struct {
 	Peer Settings // the other side's
+	// Frugal: memory is short. What comes from now on counts against the connection's window, too, until it is Consumed.
+	Frugal bool
 
 	local    Settings
 	client   bool
@@ -135,6 +138,9 @@ func (c *Conn) Sendable() bool { return c.send > 0 }
 
 // Dead reports whether the connection is over: a GOAWAY with an error has been written.
 func (c *Conn) Dead() bool { return c.dead }
+
+// Greeted reports whether the other side's first SETTINGS have come: before that Peer holds defaults.
+func (c *Conn) Greeted() bool { return c.greeted }
 
 // Midway reports whether a header block has begun and not ended.
 func (c *Conn) Midway() bool { return c.block.open }

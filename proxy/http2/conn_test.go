@@ -58,7 +58,7 @@ func FuzzFrames(f *testing.F) {
 					} else {
 						c.Release(nil, ev.Stream, ProtocolError)
 					}
-				} else if _, m := l.AppendResponse(dst, ev.End, false, false); m.Status >= 200 {
+				} else if _, m := l.AppendResponse(dst, ev.End, Asked{}); m.Status >= 200 {
 					ev.Stream.Answered = true
 				}
 			}
@@ -117,6 +117,62 @@ func TestFlowControl(t *testing.T) {
 	}
 	if ev, out := feed(frame(FrameData, 0, 1, string(make([]byte, 1001)))); ev.Kind == EventError || !bytes.Contains(out, appendReset(nil, 1, FlowControlError)) {
 		t.Errorf("1001 bytes into a window of 1000: %+v, % x", ev, out)
+	}
+}
+
+// TestConnectionWindow: what one stream's owner does not take costs the others nothing, unless memory is short.
+func TestConnectionWindow(t *testing.T) {
+	for _, frugal := range []bool{false, true} {
+		var l List
+		c := NewServer(Settings{TableSize: 4096, MaxStreams: 100, Window: 65535, FrameSize: MinFrameSize}, &Pool{}, &l)
+		c.Greet(nil)
+		c.Frugal = frugal
+		var held []*Stream
+		given := int64(0) // back, on the connection
+		feed := func(in []byte) {
+			for len(in) > 0 {
+				ev, n, out := c.Next(in, nil, 1)
+				if ev.Kind == EventError {
+					t.Fatalf("frugal %v: error %d", frugal, ev.Code)
+				}
+				if ev.Kind == EventHeaders {
+					ev.Stream.Owner = t
+					held = append(held, ev.Stream)
+				}
+				for ; len(out) >= FrameHeaderLen; out = out[FrameHeaderLen+ParseFrameHeader(out).Length:] {
+					if h := ParseFrameHeader(out); h.Type == FrameWindowUpdate && h.Stream == 0 {
+						given += int64(be32(out[FrameHeaderLen:]))
+					}
+				}
+				in = in[n:]
+			}
+		}
+		feed(append([]byte(Preface), frame(FrameSettings, 0, 0, "")...))
+		sent := int64(0)
+		for id := uint32(1); sent < 3*connWindow/4; id += 2 {
+			feed(frame(FrameHeaders, FlagEndHeaders, id, "\x82\x86\x84\x41\x01x"))
+			for range 3 {
+				feed(frame(FrameData, 0, id, string(make([]byte, MinFrameSize))))
+				sent += MinFrameSize
+			}
+		}
+		if !frugal && sent-given >= connWindow/4 || frugal && given != 0 {
+			t.Errorf("frugal %v: of %d bytes that nobody took %d may be sent again", frugal, sent, given)
+		}
+		if !frugal {
+			continue
+		}
+		back := int64(0)
+		for _, s := range held {
+			for out := c.Consumed(nil, s, 3*MinFrameSize); len(out) >= FrameHeaderLen; out = out[FrameHeaderLen+ParseFrameHeader(out).Length:] {
+				if ParseFrameHeader(out).Stream == 0 {
+					back += int64(be32(out[FrameHeaderLen:]))
+				}
+			}
+		}
+		if sent-back >= connWindow/4 {
+			t.Errorf("of %d bytes that were taken %d may be sent again", sent, back)
+		}
 	}
 }
 

@@ -8,11 +8,17 @@ import (
 
 // HTTP/1 heads as they leave for the other side of a stream.
 
-// AppendRequestFields writes a request head that was parsed from in. grpc servers want to be told that trailers may
-// come back: te is one of the connection's in HTTP/1 and was taken off there.
+// AppendRequestFields writes a request head that was parsed from in; an upgrade, which has to be one to WebSocket, becomes
+// an extended CONNECT (RFC 8441). secure: the scheme is https. grpc servers want to be told that trailers may come back: te
+// is one of the connection's in HTTP/1 and was taken off there.
 func AppendRequestFields(dst []byte, h *http1.Head, in []byte, secure bool) []byte {
 	switch h.Method {
 	case http1.GET:
+		if h.Upgrade {
+			dst = appendNamed(dst, idxGET, "CONNECT")
+			dst = appendField(dst, []byte(":protocol"), []byte("websocket"))
+			break
+		}
 		dst = appendIndexed(dst, idxGET)
 	case http1.POST:
 		dst = appendIndexed(dst, idxPOST)
@@ -50,6 +56,9 @@ func AppendRequestFields(dst []byte, h *http1.Head, in []byte, secure bool) []by
 			continue
 		}
 		name, value := hd.Name.Of(in), hd.Value.Of(in)
+		if h.Upgrade && (hd.ID == http1.ContentLength || http1.EqualFold(name, "sec-websocket-key")) {
+			continue
+		}
 		grpc = grpc || http1.EqualFold(name, "content-type") && bytes.HasPrefix(value, []byte("application/grpc"))
 		dst = appendField(dst, name, value)
 	}

@@ -277,7 +277,7 @@ func (l *List) lines(dst []byte, p *pseudo) []byte {
 		name, value := l.Name(f), l.Value(f)
 		switch {
 		case name[0] == ':', string(name) == "host",
-			p.has&hasProtocol != 0 && string(name) == "sec-websocket-key",
+			p.has&hasProtocol != 0 && (string(name) == "sec-websocket-key" || string(name) == "sec-websocket-accept"),
 			(length || p.trailers) && string(name) == "content-length":
 			continue
 		case string(name) == "content-length":
@@ -315,9 +315,17 @@ func (l *List) crumbs(dst []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendResponse writes the answer that is in l as an HTTP/1 head. end: no content follows; head and tunnel: it answers
-// a HEAD or a CONNECT.
-func (l *List) AppendResponse(dst []byte, end, head, tunnel bool) ([]byte, Message) {
+// Asked is what an answer is for.
+type Asked struct {
+	Head    bool
+	Connect bool
+	// Accept: the request opened a WebSocket by an extended CONNECT (RFC 8441 section 5), and this proves to who asked for it in
+	// HTTP/1 that its key has been seen (RFC 6455 section 4.2.2). Consent is written as a switch of protocols.
+	Accept []byte
+}
+
+// AppendResponse writes the answer that is in l as an HTTP/1 head. end: no content follows.
+func (l *List) AppendResponse(dst []byte, end bool, to Asked) ([]byte, Message) {
 	var p pseudo
 	m := Message{Fate: Malformed, Length: -1}
 	if !p.read(l, false) || p.has != hasStatus {
@@ -331,16 +339,20 @@ func (l *List) AppendResponse(dst []byte, end, head, tunnel bool) ([]byte, Messa
 		m.Fate = TooLarge
 		return dst, m
 	}
-	p.trailers = p.trailers && !end && !head
 	m.Fate, m.Status, m.Length = Good, int(status), p.length
+	if to.Accept != nil && status/100 == 2 {
+		m.Framing, m.Length = Raw, -1
+		return append(l.lines(appendSwitch(dst, to.Accept), &pseudo{has: hasProtocol, trailers: true}), "\r\n"...), m
+	}
+	p.trailers = p.trailers && !end && !to.Head
 	dst = append(append(dst, "HTTP/1.1 "...), p.status...)
 	dst = append(append(append(dst, ' '), reason(m.Status)...), "\r\n"...)
 	dst = l.lines(dst, &p)
 	switch {
 	case status < 200:
-	case tunnel && status < 300:
+	case to.Connect && status < 300:
 		m.Framing = Raw
-	case head || status == 204 || status == 304:
+	case to.Head || status == 204 || status == 304:
 		m.Length = 0 // of content, whatever is announced
 	case end && p.length > 0:
 		m.Fate = Malformed
@@ -353,6 +365,12 @@ func (l *List) AppendResponse(dst []byte, end, head, tunnel bool) ([]byte, Messa
 		dst = append(dst, "transfer-encoding: chunked\r\n"...)
 	}
 	return append(dst, "\r\n"...), m
+}
+
+// appendSwitch begins the answer that consents to a WebSocket.
+func appendSwitch(dst, accept []byte) []byte {
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: "...)
+	return append(append(dst, accept...), "\r\n"...)
 }
 
 // AppendTrailers writes trailers as lines. What a message's framing or routing rests on is left out.

@@ -180,7 +180,7 @@ func (c *Conn) beginData(h FrameHeader, in, out []byte, now int64) (Event, int, 
 		}
 		return ev, used, c.consumedConn(out, int64(used-FrameHeaderLen))
 	}
-	out = c.Consumed(out, s, used-FrameHeaderLen)
+	out = c.consumedConn(c.Consumed(out, s, used-FrameHeaderLen), int64(used-FrameHeaderLen))
 	ev, n, out := c.piece(in[used:], out) // also of a frame that is empty: its end counts
 	if ev.Kind == EventMore {
 		ev.Kind = EventNone
@@ -221,8 +221,11 @@ func (c *Conn) piece(in, out []byte) (Event, int, []byte) {
 	d.end = d.end && !end
 	out = c.Consumed(out, s, skip)
 	owned := s != nil && s.Owner != nil
-	if !owned {
-		out = c.consumedConn(out, int64(n))
+	if back := int64(n + skip); owned && c.Frugal {
+		s.owed += int64(n)
+		out = c.consumedConn(out, int64(skip))
+	} else {
+		out = c.consumedConn(out, back)
 	}
 	if end && s != nil {
 		c.endRemote(s)
@@ -244,7 +247,12 @@ func (c *Conn) Consumed(out []byte, s *Stream, n int) []byte {
 			s.credit = 0
 		}
 	}
-	return c.consumedConn(out, int64(n))
+	if s != nil && s.owed > 0 {
+		back := min(s.owed, int64(n))
+		s.owed -= back
+		out = c.consumedConn(out, back)
+	}
+	return out
 }
 
 func (c *Conn) consumedConn(out []byte, n int64) []byte {

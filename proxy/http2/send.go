@@ -138,6 +138,9 @@ func (c *Conn) Leave(dst []byte) []byte {
 	return appendPing(appendGoAway(dst, MaxWindow, NoError), 0, []byte("farewell"))
 }
 
+// Ping writes a PING, whose answer nobody waits for: a connection that is gone is found out by it.
+func (c *Conn) Ping(dst []byte) []byte { return appendPing(dst, 0, []byte("anybody?")) }
+
 // GoAway writes the final GOAWAY: streams that come later are not looked at.
 func (c *Conn) GoAway(dst []byte, code ErrCode) []byte {
 	c.refuse, c.away = true, true

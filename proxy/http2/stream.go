@@ -14,6 +14,7 @@ type Stream struct {
 	send   int64 // what we may send
 	recv   int64 // what the other side may send
 	credit int64 // taken off recv, used, and not given back yet
+	owed   int64 // taken off the connection's window until it is used
 	remote bool  // the other side has ended
 	local  bool  // we have
 	closed bool  // the connection has forgotten it
