@@ -52,7 +52,7 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	if s.TLS = d.serversTLS(own, k); s.TLS == nil && s.checkTLS != nil && *s.checkTLS {
 		d.errorf(k.Pos, "write ssl", "'check-ssl' on a server without 'ssl' is not supported yet")
 	}
-	d.h2Server(&s.Server, k)
+	d.protocols(&s.Server, k)
 	if a := s.Check.Address; a != "" {
 		if _, err := netip.ParseAddr(strings.Trim(a, "[]")); err != nil && !hostName(a) {
 			d.errorf(k.Pos, "", "%s is no address to check", tree.Quote(a))
@@ -62,16 +62,16 @@ func (d *decoder) server(p proxyState, k tree.Node) {
 	p.more.servers = append(p.more.servers, s)
 }
 
-// h2Server refuses what HTTP/2 to servers has not yet: its connections are shared by clients.
-func (d *decoder) h2Server(s *proxy.Server, k tree.Node) {
-	switch {
-	case s.TLS != nil && slices.Contains(strings.Split(s.TLS.ALPN, ","), "h2"):
-		d.errorf(k.Pos, "alpn http/1.1", "HTTP/2 to a server over TLS ('alpn h2') is not supported yet")
-	case s.Proto != proxy.H2Proto:
-	case s.TLS != nil:
-		d.errorf(k.Pos, "", "HTTP/2 to a server over TLS ('proto h2' with 'ssl') is not supported yet")
-	case s.SendProxy != 0:
-		d.errorf(k.Pos, "", "a PROXY header in front of HTTP/2 ('proto h2' with 'send-proxy') is not supported yet")
+// protocols refuses a server whose words contradict each other about what is spoken.
+func (d *decoder) protocols(s *proxy.Server, k tree.Node) {
+	if s.TLS == nil || s.TLS.ALPN == "" {
+		return
+	}
+	switch h2 := slices.Contains(strings.Split(s.TLS.ALPN, ","), "h2"); {
+	case s.Proto == proxy.H1 && h2:
+		d.errorf(k.Pos, "alpn http/1.1", "'proto h1' speaks HTTP/1.1 even if the server agrees on HTTP/2, which 'alpn %s' offers it", s.TLS.ALPN)
+	case s.Proto == proxy.H2Proto && !h2:
+		d.errorf(k.Pos, "alpn h2", "'proto h2' speaks HTTP/2, which 'alpn %s' does not offer the server", s.TLS.ALPN)
 	}
 }
 

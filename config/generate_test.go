@@ -267,9 +267,14 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 			SendProxy: num(t, "send proxy", 0, 2), Source: genSource(t, true),
 			PoolMaxConn: maybe(t, "pool", func() *int { return new(num(t, "pool", -1, 1000)) }), MaxReuse: maybe(t, "reuse", func() *int { return new(num(t, "reuse", -1, 1000)) }),
 			PoolPurgeDelay: maybe(t, "purge", func() *time.Duration { return new(millis(t, "purge")) })}
-		if s.TLS == nil && s.SendProxy == 0 {
-			s.Proto = rapid.SampledFrom([]proxy.Proto{0, proxy.H1, proxy.H2Proto}).Draw(t, "server proto")
+		protos := []proxy.Proto{0, proxy.H1, proxy.H2Proto}
+		s.WS = rapid.SampledFrom(protos).Draw(t, "ws")
+		if s.TLS != nil && s.TLS.ALPN == "http/1.1" {
+			protos = protos[:2]
+		} else if s.TLS != nil && s.TLS.ALPN != "" {
+			protos = []proxy.Proto{0, proxy.H2Proto}
 		}
+		s.Proto = rapid.SampledFrom(protos).Draw(t, "server proto")
 		genServer(t, &s, j)
 		state.servers = append(state.servers, serverState{Server: s, Check: genCheck(t), checked: rapid.Bool().Draw(t, "check"), checkTLS: optBool(t, "check-ssl"),
 			checkProxy: rapid.Bool().Draw(t, "check proxy")})

@@ -12,7 +12,7 @@ func genTLSParams(t *rapid.T) proxy.TLSParams {
 		Ciphers:      one("ciphers", "ECDHE+AESGCM:!aNULL", "ECDHE-RSA-AES128-GCM-SHA256"),
 		CipherSuites: one("suites", "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"),
 		Curves:       one("curves", "X25519:P-256", "secp384r1"),
-		ALPN:         one("alpn", "h2,http/1.1", "http/1.1"),
+		ALPN:         one("alpn", "h2,http/1.1", "http/1.1", "h2"),
 		CRLFile:      maybe(t, "crl", func() string { return str(t, "crl") }),
 		NoTickets:    rapid.Bool().Draw(t, "tickets"),
 	}
@@ -35,7 +35,6 @@ func genBindTLS(t *rapid.T) *proxy.BindTLS {
 
 func genServerTLS(t *rapid.T) *proxy.ServerTLS {
 	s := &proxy.ServerTLS{TLSParams: genTLSParams(t), NoReuse: rapid.Bool().Draw(t, "reuse")}
-	s.ALPN = "" // h2 is not spoken to servers yet
 	if rapid.Bool().Draw(t, "verify") {
 		s.Verify, s.CAFile = proxy.VerifyRequired, str(t, "ca")
 	}

@@ -123,6 +123,8 @@ var haproxyCases = []struct {
 	{name: "old names", text: "backend b\n contimeout 5000\n srvtimeout 5000", why: "HAProxy up to 2.0 knew them, and files of those days still run"},
 	{name: "known and not supported", text: "frontend f\n bind :1\n mode http\n http-request set-mark 1 if { path /x }", why: "not supported yet"},
 	{name: "same address twice", text: "frontend f\n bind 127.0.0.1:1\nfrontend g\n bind 127.0.0.1:1", why: "HAProxy notices at the start, or never where SO_REUSEPORT hides it"},
+	{name: "HTTP/2 to servers", text: "frontend f\n mode http\n bind :1\n default_backend b\nbackend b\n mode http\n server s 127.0.0.1:1 proto h2 send-proxy\n" +
+		" server t 127.0.0.1:1 ssl verify none alpn h2,http/1.1 send-proxy-v2 ws h2\n server u 127.0.0.1:1 ssl verify none proto h2 ws auto\n server v 127.0.0.1:1 ws h1"},
 	{name: "PROXY protocol", text: "frontend f\n bind :1 accept-proxy\nbackend b\n server s 127.0.0.1:1 send-proxy\n server t 127.0.0.1:1 send-proxy-v2 check-send-proxy"},
 	{name: "unix sockets", text: "frontend f\n bind /tmp/reeve-x mode 660 user root group root\n bind unix@/tmp/reeve-y\n bind abns@z\nbackend b\n server s /tmp/x\n server t unix@/tmp/x\n server u abns@x"},
 	{name: "unix socket without a path", text: "backend b\n server s unix@", why: "a server without a name is a mistake"},

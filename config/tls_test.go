@@ -84,6 +84,9 @@ backend b
  server s 10.0.0.1:443 ssl
  server t 10.0.0.1:443 ssl verify none sni var(x)
  server u 10.0.0.1:80 verify none check-ssl check
+ server v 10.0.0.1:443 ssl verify none proto h1 alpn h2,http/1.1
+ server w 10.0.0.1:443 ssl verify none proto h2 alpn http/1.1
+ server x 10.0.0.1:443 ssl verify none proto h2 ws h3
 `)
 	var text strings.Builder
 	for _, p := range ps {
@@ -102,6 +105,9 @@ backend b
 		"a.cfg:15:44: error: the expression 'var(x)' is not supported yet",
 		"a.cfg:16:23: warning: 'verify' has no effect on a server without 'ssl'",
 		"a.cfg:16:2: error: 'check-ssl' on a server without 'ssl' is not supported yet",
+		"a.cfg:17:2: error: 'proto h1' speaks HTTP/1.1 even if the server agrees on HTTP/2, which 'alpn h2,http/1.1' offers it (alpn http/1.1)",
+		"a.cfg:18:2: error: 'proto h2' speaks HTTP/2, which 'alpn http/1.1' does not offer the server (alpn h2)",
+		"a.cfg:19:52: error: 'h3' is no value for 'ws'",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("lacks %q", want)

@@ -1,11 +1,6 @@
 package config
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/reeve-lb/reeve/proxy"
-)
+import "github.com/reeve-lb/reeve/proxy"
 
 func (v *validator) bindTLS(b *proxy.BindTLS) {
 	if b == nil || !b.Pos.IsZero() && b.Pos == v.secured { // the addresses of a line share it
@@ -21,9 +16,6 @@ func (v *validator) bindTLS(b *proxy.BindTLS) {
 }
 
 func (v *validator) serverTLS(b *proxy.Backend, s proxy.Server) {
-	if s.TLS != nil && b.Mode == proxy.HTTP && slices.Contains(strings.Split(s.TLS.ALPN, ","), "h2") {
-		v.ps.Errorf(s.TLS.Pos, "write alpn http/1.1", "HTTP/2 to servers ('alpn h2' of '%s/%s') is not supported yet", b.Name, s.Name)
-	}
 	if s.TLS != nil && s.TLS.Verify != proxy.VerifyNone && s.TLS.CAFile == "" {
 		v.ps.Errorf(s.TLS.Pos, "write ca-file FILE or verify none", "the certificate of server '%s/%s' is to be verified, and there is no ca-file", b.Name, s.Name)
 	}

@@ -103,7 +103,7 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		pool-conn-name:1 pool-low-conn:1 proxy-v2-options:1
 		redir:1 resolve-net:1 resolve-opts:1 resolve-prefer:1 resolvers:1 send-proxy-v2-ssl
 		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni-auto socks4:1
-		ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets ws:1`},
+		ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets`},
 	{"cookie", `dynamic`},
 	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},
