@@ -426,7 +426,6 @@ func (s *session) connectFailed(who byte, refused bool) verdict {
 func (s *session) retry() (elsewhere, several bool) {
 	t, per := s.t, s.l.id
 	t.retries++
-	t.fresh = true
 	active := t.bc.chooser.Load().active
 	several = active > 1 && t.bc.takesTurns()
 	elsewhere = s.redispatchDue() || t.bc.redispatch != 0 && (!t.sc.rt.available() || !t.persistent && several)
@@ -438,6 +437,9 @@ func (s *session) retry() (elsewhere, several bool) {
 		t.sc.rt.per[per].wretr++
 		t.sc.rt.per[per].sessions++ // HAProxy counts each attempt
 	}
+	// What failed here says nothing of another server's idle connections: were they passed over, each request that met a dead
+	// server would leave one more of them.
+	t.fresh = !elsewhere
 	return elsewhere, several
 }
 

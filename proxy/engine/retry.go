@@ -79,8 +79,9 @@ func (s *session) retried() bool {
 	}
 	s.sign(proxy.Layer7, true)
 	s.failed()
-	s.retry()
+	elsewhere, _ := s.retry()
 	s.unsend()
+	t.fresh = !elsewhere
 	s.enter(phaseChoose)
 	return true
 }
