@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -21,16 +22,19 @@ func TestBalanceIsRead(t *testing.T) {
 		"balance hdr(Host) use_domain_only":                   {Balance: proxy.Hdr, BalanceArgs: proxy.BalanceArgs{Name: "Host", DomainOnly: true}},
 		"balance random":                                      {Balance: proxy.Random},
 		"balance random(4)":                                   {Balance: proxy.Random, BalanceArgs: proxy.BalanceArgs{Draws: 4}},
+		"balance hash req.cook(id),lower":                     {Balance: proxy.HashOf, BalanceArgs: proxy.BalanceArgs{Sample: proxy.Word{Text: "req.cook(id),lower"}}},
+		"balance rdp-cookie(token)":                           {Balance: proxy.RDPCookie, BalanceArgs: proxy.BalanceArgs{Name: "token"}},
 		"balance uri depth 2; balance source":                 {Balance: proxy.Source},
 		"balance source; hash-type consistent":                {Balance: proxy.Source, HashType: proxy.HashType{Method: proxy.Consistent, Avalanche: true}},
 		"balance source; hash-type consistent wt6":            {Balance: proxy.Source, HashType: proxy.HashType{Method: proxy.Consistent, Function: proxy.WT6}},
 		"balance source; hash-type map-based crc32 avalanche": {Balance: proxy.Source, HashType: proxy.HashType{Function: proxy.CRC32, Avalanche: true}},
 	} {
 		d, ps := parseText(t, "a.cfg", backendText(text))
-		if len(ps) > 0 {
+		if ps.HasErrors() {
 			t.Errorf("%s: %v", text, ps)
 			continue
 		}
+		d.Proxy.Backends[0].BalanceArgs.Sample.Pos = source.Pos{}
 		if b := d.Proxy.Backends[0]; b.Balance != want.Balance || b.BalanceArgs != want.BalanceArgs || b.HashType != want.HashType {
 			t.Errorf("%s: %+v %+v %+v", text, b.Balance, b.BalanceArgs, b.HashType)
 		}
@@ -69,7 +73,7 @@ func TestDefaultServer(t *testing.T) {
 func TestBalanceMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"balance leastcon":                        "5:10: error: 'leastcon' is no value for 'balance' (did you mean 'leastconn'?)",
-		"balance nonsense":                        "5:10: error: 'nonsense' is no value for 'balance' (roundrobin, static-rr, leastconn, first, random, source, uri, url_param, hdr)",
+		"balance nonsense":                        "5:10: error: 'nonsense' is no value for 'balance' (roundrobin, static-rr, leastconn, first, random, source, uri, url_param, hdr, rdp-cookie, hash)",
 		"balance hdr":                             "5:10: error: 'balance hdr' needs the name of a header in brackets (hdr(Host))",
 		"balance hdr(Host":                        "5:10: error: 'hdr(Host' has no closing bracket (hdr(...))",
 		"balance url_param":                       "5:10: error: 'url_param' needs a value",
@@ -80,7 +84,14 @@ func TestBalanceMistakes(t *testing.T) {
 		"balance roundrobin(2)":                   "5:10: error: 'balance roundrobin' has no argument in brackets (write roundrobin)",
 		"balance first second":                    "5:16: error: surplus word 'second' after 'balance first'",
 		"balance least_time header":               "5:10: error: 'least_time' is no value for 'balance'",
-		"balance rdp-cookie(x)":                   "5:10: error: 'balance rdp-cookie' is not supported yet",
+		"balance rdp-cookie()":                    "5:10: error: 'rdp-cookie' has empty brackets (rdp-cookie or rdp-cookie(NAME))",
+		"balance rdp-cookie(x)":                   "1:1: warning: backend 'app' is in http mode: 'balance rdp-cookie' falls back to roundrobin (write mode tcp)",
+		"balance hash":                            "5:10: error: 'hash' needs a value",
+		"balance hash req.cok(id)":                "5:15: error: unknown sample 'req.cok' (did you mean 'req.cook'?)",
+		"balance hash status":                     "5:15: error: the sample 'status' is of an answer: there is none before a server is chosen",
+		"persist rdp-cookie()":                    "5:10: error: 'rdp-cookie()' is no value for 'persist' (rdp-cookie or rdp-cookie(NAME))",
+		"persist rdp-cookie x":                    "5:21: error: surplus word 'x' after 'persist rdp-cookie'",
+		"persist rdp-cookie":                      "1:1: warning: backend 'app' is in http mode: 'persist rdp-cookie' has no effect (write mode tcp)",
 		"hash-type maglev":                        "5:12: error: 'maglev' is no value for 'hash-type' (map-based, consistent)",
 		"hash-type consistent md5":                "5:23: error: 'md5' is no hash function (sdbm, djb2, wt6, crc32, none)",
 		"hash-balance-factor 100":                 "5:22: error: '100' is no value for 'hash-balance-factor' (0, or percent over 100)",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -13,8 +14,8 @@ import (
 // What follows `balance` and `hash-type`, read and written.
 
 var (
-	balances = &words.Word{Name: "balance", Enum: []string{"", "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri", "url_param", "hdr"},
-		Later: []string{"rdp-cookie", "hash", "log-hash", "log-sticky", "sticky"}}
+	balances = &words.Word{Name: "balance", Enum: []string{"", "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri", "url_param", "hdr", "rdp-cookie", "hash"},
+		Later: []string{"log-hash", "log-sticky", "sticky"}}
 	hashMethods   = []string{"map-based", "consistent", "maglev"}
 	hashFunctions = []string{"sdbm", "djb2", "wt6", "crc32", "none"}
 )
@@ -47,7 +48,7 @@ func (d *decoder) balance(b *proxy.Backend, k tree.Node) {
 		}
 		alg = proxy.Algorithm(v.(enumValue).n)
 	}
-	if paren && alg != proxy.Hdr && alg != proxy.Random {
+	if paren && alg != proxy.Hdr && alg != proxy.Random && alg != proxy.RDPCookie {
 		r.wrong(w.Pos, "write "+name, "'balance %s' has no argument in brackets", name)
 	}
 	switch alg {
@@ -57,6 +58,12 @@ func (d *decoder) balance(b *proxy.Backend, k tree.Node) {
 		r.draws(&a, w, arg, paren)
 	case proxy.URLParam:
 		r.text(&a.Name)
+	case proxy.RDPCookie:
+		r.rdpCookie(&a.Name, arg, paren)
+	case proxy.HashOf:
+		if e, ok := r.value(); ok {
+			a.Sample = proxy.Word{Text: e.Text, Pos: e.Pos}
+		}
 	case proxy.URI:
 		r.uri(&a)
 	case proxy.LeastTime:
@@ -74,6 +81,23 @@ func (d *decoder) balance(b *proxy.Backend, k tree.Node) {
 	}
 }
 
+// persist reads `persist rdp-cookie[(NAME)]`.
+func (d *decoder) persist(b *proxy.Backend, k tree.Node) {
+	w := k.Args[0]
+	name, arg, paren := argument(w.Text)
+	switch {
+	case name != "rdp-cookie" || strings.Contains(w.Text, "(") && (!paren || arg == ""):
+		d.errorf(w.Pos, "rdp-cookie or rdp-cookie(NAME)", "%s is no value for 'persist'", tree.Quote(w.Text))
+	case len(k.Args) > 1:
+		d.errorf(k.Args[1].Pos, "", "surplus word %s after 'persist %s'", tree.Quote(k.Args[1].Text), w.Text)
+	default:
+		b.PersistRDP = cmp.Or(arg, defaultRDP)
+	}
+}
+
+// defaultRDP is the cookie that a Remote Desktop session's broker sets.
+const defaultRDP = "msts"
+
 // take reports whether the next word is w, and passes over it.
 func (r *lineReader) take(w string) bool {
 	if len(r.ws) == 0 || r.ws[0].Text != w {
@@ -89,6 +113,13 @@ func (r *lineReader) header(a *proxy.BalanceArgs, name string) {
 		return
 	}
 	a.Name, a.DomainOnly = name, r.take("use_domain_only")
+}
+
+// rdpCookie takes the name of a Remote Desktop cookie, if one is written.
+func (r *lineReader) rdpCookie(to *string, name string, paren bool) {
+	if *to = name; paren && name == "" {
+		r.wrong(r.last.Pos, "rdp-cookie or rdp-cookie(NAME)", "'rdp-cookie' has empty brackets")
+	}
 }
 
 func (r *lineReader) draws(a *proxy.BalanceArgs, w tree.Word, arg string, paren bool) {
@@ -141,6 +172,12 @@ func balanceText(b *proxy.Backend) string {
 	case proxy.Hdr:
 		ws[0] += "(" + a.Name + ")"
 		add(a.DomainOnly, "use_domain_only")
+	case proxy.RDPCookie:
+		if a.Name != "" {
+			ws[0] += "(" + a.Name + ")"
+		}
+	case proxy.HashOf:
+		ws = append(ws, a.Sample.Text)
 	case proxy.Random:
 		if a.Draws > 0 {
 			ws[0] += "(" + itoa(a.Draws) + ")"

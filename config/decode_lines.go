@@ -9,6 +9,7 @@ import (
 	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/rule"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // cookie reads `cookie NAME insert|rewrite|prefix ...`.
@@ -117,7 +118,7 @@ func (d *decoder) userPassword(k tree.Node) (proxy.UserPassword, bool) {
 	return proxy.UserPassword{User: user, Password: password}, ok && user != ""
 }
 
-func (d *decoder) stickTable(b *proxy.Backend, k tree.Node) {
+func (d *decoder) stickTable(p proxyState, k tree.Node) {
 	t := proxy.StickTable{Pos: k.Pos}
 	if len(k.Args) > 0 {
 		d.errorf(k.Args[0].Pos, "", "surplus word %s", tree.Quote(k.Args[0].Text))
@@ -126,7 +127,11 @@ func (d *decoder) stickTable(b *proxy.Backend, k tree.Node) {
 	seen := map[string]bool{}
 	for _, kid := range k.Kids {
 		seen[kid.Def.Name] = true
-		ok = d.scalar(kid, &t) && ok
+		if kid.Def.Name == "store" {
+			ok = d.stores(&t, kid) && ok
+		} else {
+			ok = d.scalar(kid, &t) && ok
+		}
 	}
 	for _, w := range []string{"type", "size"} {
 		if !seen[w] && ok {
@@ -134,9 +139,35 @@ func (d *decoder) stickTable(b *proxy.Backend, k tree.Node) {
 			ok = false
 		}
 	}
-	if d.broken[brokenKey("backend", b.Name, "stick-table")] = !ok; ok {
-		b.StickTable = &t
+	if ok && t.Len > 0 && t.Type != "string" && t.Type != "binary" {
+		d.errorf(k.Pos, "type string len N", "keys of type %s have no 'len'", t.Type)
+		ok = false
 	}
+	if p.back == nil {
+		if ok {
+			p.front.StickTable = &t
+		}
+		return
+	}
+	if d.broken[brokenKey("backend", p.name, "stick-table")] = !ok; ok {
+		p.back.StickTable = &t
+	}
+}
+
+// stores reads what follows `store`: elements with commas between them, in one word or several.
+func (d *decoder) stores(t *proxy.StickTable, k tree.Node) bool {
+	good := true
+	for _, w := range k.Args {
+		for text := range strings.SplitSeq(w.Text, ",") {
+			if _, err := tally.ParseStore(text); err != nil {
+				name, _, _ := strings.Cut(text, "(")
+				d.errorf(w.Pos, meant(name, tally.Names()), "%v", err)
+				good = false
+			}
+			t.Store = append(t.Store, text)
+		}
+	}
+	return good
 }
 
 func (d *decoder) stickOn(b *proxy.Backend, k tree.Node) {

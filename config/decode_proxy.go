@@ -151,6 +151,8 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 		d.balance(p.back, k)
 	case "hash-type":
 		d.hashType(p.back, k)
+	case "persist":
+		d.persist(p.back, k)
 	case "retries", "hash-balance-factor", "fullconn", "option allbackups", "option persist", "option prefer-last-server":
 		if d.scalar(k, p.back); k.Def.Name == "hash-balance-factor" && p.back.HashFactor > 0 && p.back.HashFactor <= 100 {
 			d.errorf(k.Args[0].Pos, "0, or percent over 100", "%s is no value for 'hash-balance-factor'", tree.Quote(k.Args[0].Text))
@@ -166,7 +168,7 @@ func (d *decoder) line(p proxyState, k tree.Node) {
 			d.errorf(k.Args[0].Pos, "write it on the servers' lines", "a range of ports is not permitted here")
 		}
 	case "stick-table":
-		d.stickTable(p.back, k)
+		d.stickTable(p, k)
 	case "stick on":
 		d.stickOn(p.back, k)
 	case "option httpchk":

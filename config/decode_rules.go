@@ -45,7 +45,7 @@ func (d *decoder) ruleLine(p proxyState, k tree.Node) bool {
 	case "monitor fail":
 		p.front.Monitor.Fail = append(p.front.Monitor.Fail, r)
 	default:
-		return false
+		return d.capture(p.front, k)
 	}
 	return true
 }

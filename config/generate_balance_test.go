@@ -16,12 +16,17 @@ func genBalance(t *rapid.T, b *proxy.Backend) {
 		a.Name = str(t, "param")
 	case proxy.Hdr:
 		a.Name, a.DomainOnly = genName.Draw(t, "header"), flag("domain")
+	case proxy.RDPCookie:
+		a.Name = maybe(t, "rdp", func() string { return genName.Draw(t, "rdp cookie") })
+	case proxy.HashOf:
+		a.Sample = proxy.Word{Text: rapid.SampledFrom([]string{"src", "req.cook(id),lower", "path,field(2,/)"}).Draw(t, "sample")}
 	case proxy.Random:
 		a.Draws = num(t, "draws", 0, 1000)
 	case proxy.LeastTime:
 		a.LastByte = flag("last byte")
 	}
 	b.HashType = proxy.HashType{Method: proxy.HashMethod(num(t, "method", 0, 2)), Function: proxy.HashFunction(num(t, "function", 0, 4)), Avalanche: flag("avalanche")}
+	b.PersistRDP = maybe(t, "persist", func() string { return rapid.SampledFrom([]string{"msts", "other"}).Draw(t, "persisted") })
 	b.HashFactor = maybe(t, "factor", func() int { return num(t, "factor", 101, 65535) })
 	b.FullConn = num(t, "fullconn", 0, 1<<31-1)
 	b.AllBackups, b.Persist, b.PreferLast = flag("all backups"), flag("persist"), flag("last")

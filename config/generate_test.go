@@ -11,6 +11,7 @@ import (
 	"github.com/reeve-lb/reeve/check"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/tally"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
@@ -164,6 +165,17 @@ func genFrontend(t *rapid.T, i int, d *Document) proxy.Frontend {
 	})
 	f.NoH2Upgrade = rapid.Bool().Draw(t, "no h2")
 	f.MaxConn, f.SessionRate = num(t, "maxconn", 0, 1000), num(t, "sessions", 0, 1000)
+	f.StickTable = maybe(t, "front table", func() *proxy.StickTable { return genStickTable(t) })
+	f.Captures = list(t, "captures", 3, func(i int) proxy.Capture {
+		c := proxy.Capture{Of: proxy.CaptureOf(num(t, "capture", int(proxy.CaptureRequest), int(proxy.DeclareResponse))), Len: num(t, "capture len", 1, proxy.MaxCapture)}
+		if c.Of == proxy.CaptureCookie && i > 0 {
+			c.Of = proxy.CaptureRequest
+		}
+		if c.Of <= proxy.CaptureCookie {
+			c.Name = genName.Draw(t, "captured")
+		}
+		return c
+	})
 	f.Rules = genRules(t)
 	f.Monitor = proxy.Monitor{URI: maybe(t, "monitor", func() string { return str(t, "monitor") })}
 	f.Monitor.Fail = list(t, "fail", 2, func(int) proxy.Rule { return proxy.Rule{Words: genCond(t, "fail", f.ACLs)} })
@@ -235,6 +247,18 @@ func genRules(t *rapid.T) proxy.Rules {
 	}
 }
 
+func genStickTable(t *rapid.T) *proxy.StickTable {
+	s := &proxy.StickTable{Type: rapid.SampledFrom(tally.Types).Draw(t, "type"), Size: num(t, "size", 1, 1<<31-1), Expire: millis(t, "expire"),
+		NoPurge: rapid.Bool().Draw(t, "nopurge")}
+	if s.Type == "string" || s.Type == "binary" {
+		s.Len = num(t, "len", 0, 1024)
+	}
+	s.Store = list(t, "store", 3, func(int) string {
+		return rapid.SampledFrom([]string{"gpc0", "conn_cur", "http_req_rate(10s)", "bytes_out_rate(1m)", "gpt0"}).Draw(t, "stored")
+	})
+	return s
+}
+
 func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	b := proxy.Backend{Name: fmt.Sprintf("b%d%s", i, genName.Draw(t, "name")), Common: genCommon(t, false, d.Proxy.Global.Log)}
 	b.Rules = genRules(t)
@@ -248,10 +272,8 @@ func genBackend(t *rapid.T, i int, d *Document) proxy.Backend {
 	})
 	b.Source = genSource(t, false)
 	b.ProxyResponses = maybe(t, "responses", func() *int { return new(num(t, "responses", 0, 10)) })
-	b.StickTable = maybe(t, "table", func() *proxy.StickTable {
-		return &proxy.StickTable{Type: "ip", Size: num(t, "size", 1, 1<<31-1), Expire: millis(t, "expire")}
-	})
-	if b.StickTable != nil {
+	b.StickTable = maybe(t, "table", func() *proxy.StickTable { return genStickTable(t) })
+	if b.StickTable != nil && b.StickTable.Type == "ip" {
 		b.Stick = list(t, "stick", 2, func(int) proxy.StickRule {
 			return proxy.StickRule{On: "src", Table: maybe(t, "own", func() string { return b.Name })}
 		})

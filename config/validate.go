@@ -36,6 +36,7 @@ func (v *validator) run() {
 	}
 	v.rules()
 	v.proxyNames()
+	v.tableNames()
 	v.binds()
 	v.timeouts()
 	v.vrrp()
@@ -167,8 +168,21 @@ func (v *validator) stick(b *proxy.Backend, r proxy.StickRule) {
 			return
 		}
 	}
-	if owner.StickTable == nil && !v.isBroken("backend", owner.Name, "stick-table") {
+	switch t := owner.StickTable; {
+	case t == nil && !v.isBroken("backend", owner.Name, "stick-table"):
 		v.ps.Errorf(r.Pos, "write stick-table type ip size 1m expire 30m", "backend '%s' has no stick-table", owner.Name)
+	case t != nil && t.Type != "ip":
+		v.ps.Errorf(r.Pos, "write stick-table type ip", "'stick on %s' can't use the stick-table of backend '%s', whose keys are of type %s", r.On, owner.Name, t.Type)
+	}
+}
+
+// tableNames: rules find a table by the name of its proxy.
+func (v *validator) tableNames() {
+	for i := range v.doc.Proxy.Frontends {
+		f := &v.doc.Proxy.Frontends[i]
+		if b := v.findBackend(f.Name); b != nil && b.StickTable != nil && f.StickTable != nil {
+			v.ps.Errorf(f.StickTable.Pos, "", "frontend '%s' and the backend of that name both have a stick-table", f.Name)
+		}
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 func (v *validator) balance(b *proxy.Backend) {
 	warn := func(at source.Pos, hint, format string, args ...any) { v.ps.Warnf(at, hint, format, args...) }
 	switch b.Balance {
+	case proxy.RDPCookie:
+		if b.Mode == proxy.HTTP {
+			warn(b.Pos, "write mode tcp", "backend '%s' is in http mode: 'balance rdp-cookie' falls back to roundrobin", b.Name)
+		}
 	case proxy.URI, proxy.URLParam, proxy.Hdr:
 		if b.Mode != proxy.HTTP {
 			warn(b.Pos, "write mode http", "backend '%s' is in tcp mode: 'balance %s' falls back to roundrobin", b.Name, b.Balance)
@@ -20,6 +24,9 @@ func (v *validator) balance(b *proxy.Backend) {
 		if len(b.Servers) > 0 && b.Servers[0].MaxConn == 0 && b.Servers[0].MinConn == 0 {
 			warn(b.Pos, "write maxconn N on the servers' lines", "backend '%s' balances by 'first', and its first server has no maxconn: it gets everything", b.Name)
 		}
+	}
+	if b.PersistRDP != "" && b.Mode == proxy.HTTP {
+		warn(b.Pos, "write mode tcp", "backend '%s' is in http mode: 'persist rdp-cookie' has no effect", b.Name)
 	}
 	if b.HashType != (proxy.HashType{}) && !b.Balance.Hashes() {
 		warn(b.Pos, "", "backend '%s' balances by '%s', which hashes nothing: 'hash-type' has no effect", b.Name, b.Balance)

@@ -11,10 +11,10 @@ import (
 
 // rules compiles the rules of all proxies for their mistakes. Files that they name are the machine's that runs them.
 func (v *validator) rules() {
-	p := rule.New(rule.Options{})
+	p := rule.New(rule.Options{Figure: rule.Figures(&v.doc.Proxy), Table: rule.Tables(&v.doc.Proxy)})
 	for i := range v.doc.Proxy.Frontends {
 		f := &v.doc.Proxy.Frontends[i]
-		p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Monitor: f.Monitor.Fail}, &f.Rules)
+		p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Front: f}, &f.Rules)
 		for _, u := range f.UseBackend {
 			p.Cond(u.Cond)
 			if name := p.Name(proxy.Word{Text: u.Backend, Pos: u.Pos}); name != nil {
@@ -30,6 +30,9 @@ func (v *validator) rules() {
 		for _, u := range b.UseServer {
 			p.Cond(u.Cond)
 			v.useServer(b, u)
+		}
+		if b.Balance == proxy.HashOf {
+			p.Sample(b.BalanceArgs.Sample)
 		}
 	}
 	for _, problem := range p.Problems() {

@@ -52,9 +52,11 @@ func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
 		rules = append(rules, haproxycfg.Join(append([]string{u.Backend}, ruleTexts(u.Cond)...)...))
 	}
 	b.list("bind", bindLines(f.Binds))
+	b.stickTable(f.StickTable)
 	options := b.scalars("frontend", f)
 	b.rules(&f.Rules)
 	b.list("use_backend", rules)
+	b.captures(f.Captures)
 	b.list("monitor fail", listLines(f.Monitor.Fail))
 	b.common(&f.Common, options, g)
 }
@@ -153,6 +155,13 @@ func (w writer) backend(be *proxy.Backend, d Document) {
 	if s := hashTypeText(be.HashType); s != "" {
 		b.text("hash-type", s)
 	}
+	switch be.PersistRDP {
+	case "":
+	case defaultRDP:
+		b.text("persist", "rdp-cookie")
+	default:
+		b.text("persist", "rdp-cookie("+be.PersistRDP+")")
+	}
 	options := b.scalars("backend", be)
 	switch be.Redispatch {
 	case 0:
@@ -187,6 +196,12 @@ func (w writer) backend(be *proxy.Backend, d Document) {
 	}
 }
 
+func (w writer) stickTable(t *proxy.StickTable) {
+	if t != nil {
+		w.block("stick_table").scalars("stick-table", t)
+	}
+}
+
 func (w writer) sticking(be *proxy.Backend) {
 	if c := be.Cookie; c != nil {
 		b := w.block("cookie", c.Name)
@@ -195,9 +210,7 @@ func (w writer) sticking(be *proxy.Backend) {
 		}
 		b.scalars("cookie", c)
 	}
-	if be.StickTable != nil {
-		w.block("stick_table").scalars("stick-table", be.StickTable)
-	}
+	w.stickTable(be.StickTable)
 	var rules []string
 	for _, r := range be.Stick {
 		ws := []string{r.On}

@@ -160,10 +160,35 @@ type Frontend struct {
 	MaxConn        int // 0: the process's
 	SessionRate    int // rate-limit sessions: that begin a second; 0: no bound
 	Monitor        Monitor
+	Captures       []Capture // what the log line tells beyond its own
 	UseBackend     []UseBackend
-	DefaultBackend string // "": 503 when no rule matches
-	NoH2Upgrade    bool   // option disable-h2-upgrade: a clear connection's preface begins no HTTP/2
+	DefaultBackend string      // "": 503 when no rule matches
+	StickTable     *StickTable // that its rules count in
+	NoH2Upgrade    bool        // option disable-h2-upgrade: a clear connection's preface begins no HTTP/2
 	Pos            source.Pos
+}
+
+// CaptureOf is what a Capture takes.
+type CaptureOf int
+
+// A header of the request or of the answer, a cookie of both, or a place that rules fill.
+const (
+	CaptureRequest CaptureOf = iota + 1
+	CaptureResponse
+	CaptureCookie
+	DeclareRequest
+	DeclareResponse
+)
+
+// MaxCapture bounds the length of what is captured, in bytes.
+const MaxCapture = 8192
+
+// Capture is one `capture` or `declare capture` line.
+type Capture struct {
+	Of   CaptureOf
+	Name string // of the header or cookie
+	Len  int    // bytes that are kept
+	Pos  source.Pos
 }
 
 // Bind is one listening address: of IP, or a Unix socket. An unspecified Addr listens on all of its family, and [::] on
@@ -234,10 +259,13 @@ const (
 	URI                  // hash of the request's target
 	URLParam             // hash of a parameter of the query
 	Hdr                  // hash of a header
+	RDPCookie            // hash of the cookie in a Remote Desktop client's first bytes
+	HashOf               // hash of a sample
 	LeastTime            // nginx's: who answers soonest, times what it has to do
 )
 
-var algorithms = [...]string{"unknown", "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri", "url_param", "hdr", "least_time"}
+var algorithms = [...]string{"unknown", "roundrobin", "static-rr", "leastconn", "first", "random", "source", "uri", "url_param", "hdr",
+	"rdp-cookie", "hash", "least_time"}
 
 // String implements fmt.Stringer.
 func (a Algorithm) String() string {
@@ -248,11 +276,12 @@ func (a Algorithm) String() string {
 }
 
 // Hashes reports whether a key of the request decides.
-func (a Algorithm) Hashes() bool { return a >= Source && a <= Hdr }
+func (a Algorithm) Hashes() bool { return a >= Source && a <= HashOf }
 
 // BalanceArgs is what follows the algorithm's name. Each has a use for some of them.
 type BalanceArgs struct {
-	Name       string // url_param, hdr: which one
+	Name       string // url_param, hdr: which one; rdp-cookie: which one, "" is mstshash
+	Sample     Word   // hash: the expression
 	DomainOnly bool   // hdr: of a host's name the part before the top-level domain
 	Len        int    // uri: only so many bytes; 0: all
 	Depth      int    // uri: only so many directories; 0: all
@@ -300,11 +329,12 @@ type Backend struct {
 	Balance     Algorithm
 	BalanceArgs BalanceArgs
 	HashType    HashType
-	HashFactor  int  // hash-balance-factor: percent of the mean load that a server may have, over 100; 0: no bound
-	AllBackups  bool // all backups are used when no active server is left, not only the first
-	PreferLast  bool // option prefer-last-server
-	Persist     bool // option persist: a cookie's server is asked even when it is down
-	FullConn    int  // load of the backend at which minconn's limit has grown to maxconn; 0: a tenth of the frontends' maxconn
+	HashFactor  int    // hash-balance-factor: percent of the mean load that a server may have, over 100; 0: no bound
+	AllBackups  bool   // all backups are used when no active server is left, not only the first
+	PreferLast  bool   // option prefer-last-server
+	Persist     bool   // option persist: a cookie's server is asked even when it is down
+	PersistRDP  string // persist rdp-cookie(NAME): who comes back to a Remote Desktop session goes to the server that its cookie names; "": no
+	FullConn    int    // load of the backend at which minconn's limit has grown to maxconn; 0: a tenth of the frontends' maxconn
 	Cookie      *Cookie
 	Servers     []Server
 	Retries     int // default 3; of what RetryOn names
@@ -414,12 +444,16 @@ type Server struct {
 	Pos       source.Pos
 }
 
-// StickTable is a backend's own table, replicated over the cluster.
+// StickTable is a proxy's own table: which server a client stays with, replicated over the cluster, and what Store names,
+// which each node counts for itself.
 type StickTable struct {
-	Type   string // "ip" for now
-	Size   int    // entries; the oldest goes when it is full
-	Expire time.Duration
-	Pos    source.Pos
+	Type    string // of the keys: ip, ipv6, integer, string, binary
+	Len     int    // the longest key of type string or binary, in bytes; 0: 32
+	Size    int    // entries; the oldest goes when it is full
+	Expire  time.Duration
+	NoPurge bool     // no entry goes before its time: a full table takes no more
+	Store   []string // what is counted: "gpc0", "http_req_rate(10s)"
+	Pos     source.Pos
 }
 
 // StickRule is `stick on FETCH`: match and store. Table "" is the backend's own.

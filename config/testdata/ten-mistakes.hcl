@@ -13,7 +13,7 @@ frontend "web" {
 
 backend "app" {
   mode    = "http"
-  balance = "rdp-cookie"
+  balance = "log-hash"
   timeout {
     connect = "5s"
     server  = "30s"

@@ -57,15 +57,15 @@ var haproxyLaterWords = []struct {
 		tune.sndbuf.server tune.ssl.cachesize tune.ssl.keylog tune.ssl.lifetime
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
 		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
-	{anyProxy, `compression declare description disabled dispatch email-alert enabled errorfiles
+	{anyProxy, `compression description disabled dispatch email-alert enabled errorfiles
 		filter force-persist grace guid http-after-response http-check http-error
 		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
 		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor-net monitor-uri
-		persist redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
+		redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name
 		server-template srvtcpka-cnt srvtcpka-idle srvtcpka-intvl tcp-check tcp-request tcp-response
-		transparent unique-id-format unique-id-header use-fcgi-app use-server capture backlog
+		transparent unique-id-format unique-id-header use-fcgi-app use-server backlog
 		clitcpka-cnt clitcpka-idle clitcpka-intvl error-log-format external-check bind-process`},
-	{[]string{"defaults", "frontend"}, `stick-table`},
+	{[]string{"defaults"}, `stick-table`},
 }
 
 // haproxyLaterPairs are the keywords of two words, by the first.
@@ -105,6 +105,6 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		send-proxy-v2-ssl-cn shard:1 sigalgs:1 sni-auto socks4:1
 		ssl-reuse stick tcp-md5sig:1 tcp-ut:1 tfo tls-tickets`},
 	{"cookie", `dynamic`},
-	{"stick-table", `nopurge peers:1 write-to:1 store:1 srvkey:1 len:1 brates-factor:1 recv-only`},
+	{"stick-table", `peers:1 write-to:1 srvkey:1 brates-factor:1 recv-only`},
 	{"stick", `if:1 unless:1`},
 }

@@ -4,6 +4,7 @@
 package accesslog
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"time"
@@ -47,6 +48,14 @@ type Entry struct {
 	Redispatched              bool
 	ServerQueue, BackendQueue int    // requests that were before it
 	Request                   []byte // the request line; nil: <BADREQ>
+	CookieReq, CookieRes      []byte // of `capture cookie`; nil: none
+	CapturedReq, CapturedRes  Captured
+}
+
+// Captured is what was noted of headers. Nothing is told of nil, and of one without places.
+type Captured interface {
+	Len() int
+	Get(i int) (text []byte, ok bool)
 }
 
 // AppendHTTP adds a line of option httplog.
@@ -60,9 +69,13 @@ func AppendHTTP(dst []byte, s *Stamp, e *Entry) []byte {
 	dst = strconv.AppendInt(dst, int64(e.Status), 10)
 	dst = append(dst, ' ')
 	dst = strconv.AppendUint(dst, e.Bytes, 10)
-	dst = append(dst, " - - "...)
+	dst = appendCookie(dst, e.CookieReq)
+	dst = appendCookie(dst, e.CookieRes)
+	dst = append(dst, ' ')
 	dst = append(dst, e.Flags[:]...)
 	dst = appendLoad(dst, e)
+	dst = appendCaptured(dst, e.CapturedReq)
+	dst = appendCaptured(dst, e.CapturedRes)
 	dst = append(dst, ' ', '"')
 	if e.Request == nil {
 		dst = append(dst, "<BADREQ>"...)
@@ -159,9 +172,45 @@ func appendLoad(dst []byte, e *Entry) []byte {
 	return strconv.AppendInt(dst, int64(e.BackendQueue), 10)
 }
 
+const digits = "0123456789ABCDEF"
+
+func appendCookie(dst, text []byte) []byte {
+	if len(text) == 0 {
+		return append(dst, " -"...)
+	}
+	return appendEscaped(append(dst, ' '), text)
+}
+
+func appendCaptured(dst []byte, c Captured) []byte {
+	if c == nil || c.Len() == 0 {
+		return dst
+	}
+	dst = append(dst, " {"...)
+	for i := range c.Len() {
+		if i > 0 {
+			dst = append(dst, '|')
+		}
+		text, _ := c.Get(i)
+		dst = appendFenced(dst, text)
+	}
+	return append(dst, '}')
+}
+
+// appendFenced escapes what would look like the end of a captured text, too.
+func appendFenced(dst, b []byte) []byte {
+	for len(b) > 0 {
+		n := bytes.IndexAny(b, "{|}")
+		if n < 0 {
+			return appendEscaped(dst, b)
+		}
+		dst = append(appendEscaped(dst, b[:n]), '#', digits[b[n]>>4], digits[b[n]&15])
+		b = b[n+1:]
+	}
+	return dst
+}
+
 // appendEscaped keeps a line one line and its quotes pairs: what is not printable, " and # become #XX.
 func appendEscaped(dst, b []byte) []byte {
-	const digits = "0123456789ABCDEF"
 	for _, c := range b {
 		if c < 0x20 || c > 0x7e || c == '"' || c == '#' {
 			dst = append(dst, '#', digits[c>>4], digits[c&15])

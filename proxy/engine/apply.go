@@ -179,6 +179,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 		e.pending = e.pending || !a.known()
 	}
 	e.makeBackends(c)
+	e.applyTallies(c)
 	sets := compileRules(c, rule.New(e.ruleOptions()), &ps)
 	backs := e.applyBackends(c, names, sets, &ps)
 	e.applyFrontends(c, backs, sets, twice, held, &ps)
@@ -243,7 +244,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, sets r
 }
 
 func (e *Engine) applyTable(rt *backend, b *proxy.Backend) {
-	if b.StickTable == nil {
+	if b.StickTable == nil || b.StickTable.Type != "ip" {
 		return
 	}
 	size, expire := b.StickTable.Size, b.StickTable.Expire

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -30,6 +31,10 @@ func balanceText(k proxy.Backend) string {
 		}
 	case proxy.URLParam:
 		name += " " + a.Name
+	case proxy.RDPCookie:
+		name += "(" + a.Name + ")"
+	case proxy.HashOf:
+		name += " " + a.Sample.Text
 	case proxy.URI:
 		for _, w := range []struct {
 			text string
@@ -45,6 +50,9 @@ func balanceText(k proxy.Backend) string {
 	if h := k.HashType; k.Balance.Hashes() {
 		fmt.Fprintf(&b, " hash-type %s %s%s\n", []string{"map-based", "consistent"}[h.Method], []string{"sdbm", "djb2", "wt6", "crc32", "none"}[h.Function],
 			map[bool]string{true: " avalanche"}[h.Avalanche])
+	}
+	if k.PersistRDP != "" {
+		fmt.Fprintf(&b, " persist rdp-cookie(%s)\n", k.PersistRDP)
 	}
 	if k.HashFactor > 0 {
 		fmt.Fprintf(&b, " hash-balance-factor %d\n", k.HashFactor)
@@ -78,6 +86,8 @@ func serverText(s proxy.Server) (line string) {
 // pair is Reeve and HAProxy with one configuration before the same servers.
 type pair struct {
 	t        *testing.T
+	mode     proxy.Mode  // 0: HTTP
+	rules    proxy.Rules // of the frontend
 	addrs    map[string]string
 	reeve    *site
 	arrived  chan string
@@ -90,7 +100,15 @@ type pair struct {
 // newPair starts both. The servers a, b, ... have these weights and answer their name; at /hold only once they are let go.
 func newPair(t *testing.T, weights []int, change func(*proxy.Backend)) *pair {
 	t.Helper()
-	p := &pair{t: t, arrived: make(chan string, 100), release: make(chan struct{}), answered: make(chan struct{}, 100)}
+	p := &pair{t: t}
+	p.begin(weights, change)
+	return p
+}
+
+func (p *pair) begin(weights []int, change func(*proxy.Backend)) {
+	t := p.t
+	t.Helper()
+	p.arrived, p.release, p.answered = make(chan string, 100), make(chan struct{}), make(chan struct{}, 100)
 	var servers []proxy.Server
 	for i, w := range weights {
 		name := string(rune('a' + i))
@@ -105,7 +123,6 @@ func newPair(t *testing.T, weights []int, change func(*proxy.Backend)) *pair {
 		servers = append(servers, s)
 	}
 	p.start(servers, change)
-	return p
 }
 
 // start runs both before these servers.
@@ -113,8 +130,9 @@ func (p *pair) start(servers []proxy.Server, change func(*proxy.Backend)) {
 	t := p.t
 	t.Helper()
 	var cfg proxy.Config
-	p.reeve = startLoops(t, 1, proxy.HTTP, servers, func(c *proxy.Config) {
+	p.reeve = startLoops(t, 1, cmp.Or(p.mode, proxy.HTTP), servers, func(c *proxy.Config) {
 		change(&c.Backends[0])
+		c.Frontends[0].Rules = p.rules
 		cfg = *c
 	})
 	other := cfg
@@ -227,6 +245,13 @@ func TestChoiceIsHAProxys(t *testing.T) {
 		}, plain, func(i int) []string {
 			return []string{"X-Host: " + fmt.Sprintf([]string{"www.site%d.org", "site%d.org", "site%d", "a.b.site%d.co.uk", "site%d."}[i%5], i)}
 		}},
+	}
+	for _, sample := range []string{"req.hdr(x-key)", "req.hdr(x-key),lower,crc32", "src", "src,ipmask(8),hex", "path", "path,field(2,/)", "method", "int(7)",
+		"req.cook(none)", "url_param(user)", "query,length", "rand(1)"} {
+		cases = append(cases, choice{"hash " + sample, []int{1, 2, 3, 1}, func(b *proxy.Backend) {
+			b.Balance, b.BalanceArgs.Sample.Text = proxy.HashOf, sample
+			b.HashType = proxy.HashType{Method: proxy.Consistent, Function: proxy.WT6}
+		}, paths(24), func(i int) []string { return []string{fmt.Sprint("X-Key: Value", i)}[:min(i%4, 1)] }})
 	}
 	for f := proxy.SDBM; f <= proxy.CRC32; f++ {
 		for _, m := range []proxy.HashMethod{proxy.MapBased, proxy.Consistent} {

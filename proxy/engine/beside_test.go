@@ -155,6 +155,9 @@ func haproxyText(c proxy.Config, stats string) string {
 		for _, bind := range f.Binds {
 			p(" bind %s", bind.Addr)
 		}
+		for _, c := range f.Captures {
+			p(" %s", captureText(c))
+		}
 		rulesText(p, &f.Rules)
 		for _, u := range f.UseBackend {
 			p(" use_backend %s", u)
@@ -467,7 +470,7 @@ func describe(resp *http.Response, body []byte, err error) string {
 	return s
 }
 
-var httpLine = regexp.MustCompile(`^127\.0\.0\.1:\d+ \[[^\]]+\] (\S+) (\S+) (\S+) (-?\d+) (\+?\d+) - - (\S{4}) (\S+) (\S+) (.*)$`)
+var httpLine = regexp.MustCompile(`^127\.0\.0\.1:\d+ \[[^\]]+\] (\S+) (\S+) (\S+) (-?\d+) (\+?\d+) (\S+ \S+) (\S{4}) (\S+) (\S+) (.*)$`)
 
 // logFields takes out of a line what differs from run to run: ports, dates, and of times whether there is one.
 func logFields(line string) string {
@@ -482,5 +485,5 @@ func logFields(line string) string {
 		}
 		times = append(times, f)
 	}
-	return fmt.Sprintf("log: %s %s %s %s %s %s %s %s", m[1], m[2], strings.Join(times, "/"), m[4], m[6], m[7], m[8], m[9])
+	return fmt.Sprintf("log: %s %s %s %s %s %s %s %s %s", m[1], m[2], strings.Join(times, "/"), m[4], m[6], m[7], m[8], m[9], m[10])
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // bodyKind is how a message's end is known.
@@ -187,6 +188,7 @@ func blocked(r ioResult) flow {
 func countUp(s *session, n int) {
 	t := s.t
 	t.spoke = true
+	s.tally(tally.In, uint64(n))
 	s.fe.per[s.l.id].bin += uint64(n)
 	if t.bc != nil {
 		t.bc.rt.per[s.l.id].bin += uint64(n)
@@ -199,6 +201,7 @@ func countUp(s *session, n int) {
 func countDown(s *session, n int) {
 	t := s.t
 	t.bytes += uint64(n)
+	s.tally(tally.Out, uint64(n))
 	s.fe.per[s.l.id].bout += uint64(n)
 	if t.bc != nil {
 		t.bc.rt.per[s.l.id].bout += uint64(n)

@@ -89,6 +89,7 @@ type backConf struct {
 	allBackups bool
 	preferLast bool
 	persist    bool
+	persistRDP string // the cookie's name
 	cookie     *proxy.Cookie
 	cookieTail []byte // what follows the value of an inserted one
 	retries    int
@@ -217,10 +218,13 @@ func (b *backConf) compileBalance(src *proxy.Backend) {
 	if b.algorithm == 0 {
 		b.algorithm = proxy.RoundRobin
 	}
-	b.args.Name = strings.ToLower(b.args.Name)
-	if b.algorithm == proxy.URLParam {
-		b.args.Name = src.BalanceArgs.Name
+	switch b.algorithm {
+	case proxy.Hdr:
+		b.args.Name = strings.ToLower(b.args.Name)
+	case proxy.RDPCookie:
+		b.args.Name = strings.ToLower(cmp.Or(b.args.Name, "mstshash"))
 	}
+	b.persistRDP = strings.ToLower(src.PersistRDP)
 	if b.draws = b.args.Draws; b.draws == 0 {
 		b.draws = 2
 	}

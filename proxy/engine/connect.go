@@ -21,6 +21,9 @@ func (s *session) persistence() verdict {
 	if t.bc.cookie != nil && s.http {
 		s.byCookie()
 	}
+	if t.sc == nil && t.bc.persistRDP != "" && !s.http {
+		s.byRDP()
+	}
 	if t.sc == nil && len(t.bc.stick) > 0 {
 		s.byTable()
 	}

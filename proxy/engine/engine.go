@@ -78,6 +78,7 @@ type Engine struct {
 	maps    rule.Maps
 	names   rule.Names
 	places  map[string]*frontSlot
+	tallies map[string]tallied // by the name of the proxy
 	state   runState
 	cancel  context.CancelFunc
 }

@@ -136,6 +136,7 @@ func (s *stage) text(global string) string {
 		fmt.Fprintf(&b, "listen x%d\n bind %s\n", i, s.addrs[i])
 		addr := s.servers[i].l.Addr().String()
 		for _, words := range x.set {
+			words = strings.ReplaceAll(words, "SELF", fmt.Sprint("x", i))
 			fmt.Fprintf(&b, " %s\n", strings.ReplaceAll(words, "SERVER", addr))
 		}
 		fmt.Fprintf(&b, " server s %s %s\n", addr, strings.Join(x.server, " "))

@@ -15,7 +15,8 @@ import (
 // testdata/exchanges holds raw HTTP/1 exchanges. A file has several; each begins with its name:
 //
 //	= name
-//	set WORDS         a line of haproxy.cfg for the proxy; SERVER in it is the server's address
+//	set WORDS         a line of haproxy.cfg for the proxy; SERVER in it is the server's address,
+//	                  SELF the section's own name
 //	backend NAME LINE another backend, whose server is the same, and a line of haproxy.cfg for it
 //	server WORDS      words of haproxy.cfg for its server
 //	only whole        the pieces in which the bytes come are part of the exchange

@@ -6,6 +6,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/balance"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/rule"
 )
 
 // What a hash algorithm looks at in a request.
@@ -39,10 +40,7 @@ func (s *session) hashKey() (uint32, bool) {
 	if b.algorithm == proxy.Source { // whatever the function: the address is a number
 		h = balance.HashSource(s.peer.Addr())
 	} else {
-		if !s.http {
-			return 0, false
-		}
-		key, ok := requestKey(b, &t.head, s.client.in.data())
+		key, ok := s.keyBytes()
 		if !ok {
 			return 0, false
 		}
@@ -52,6 +50,22 @@ func (s *session) hashKey() (uint32, bool) {
 		h = balance.Avalanche(h)
 	}
 	return h, true
+}
+
+// keyBytes is what a function makes a number of.
+func (s *session) keyBytes() ([]byte, bool) {
+	b := s.t.bc
+	switch {
+	case b.algorithm == proxy.HashOf && b.rules.hash == nil: // it was wrong
+		return nil, false
+	case b.algorithm == proxy.HashOf:
+		return b.rules.hash.Bytes(s.lookAtFirst())
+	case b.algorithm == proxy.RDPCookie && !s.http:
+		return rule.RDPCookie(s.firstBytes(), b.args.Name)
+	case !s.http:
+		return nil, false
+	}
+	return requestKey(b, &s.t.head, s.client.in.data())
 }
 
 func requestKey(b *backConf, h *http1.Head, in []byte) ([]byte, bool) {

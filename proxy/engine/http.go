@@ -5,6 +5,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http1"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // The story of an HTTP/1 request, top to bottom: idle, head, rules (then connect.go: choose, queue, connect), exchange,
@@ -156,7 +157,9 @@ func (s *session) badRequest() {
 	if s.t.headAt < 0 {
 		ctr.requests++
 		ctr.reqRate.add(s.l.now)
+		s.tally(tally.Req, 1)
 	}
+	s.tally(tally.Err, 1)
 }
 
 // headDone takes down what outlives the head's bytes and sees what body follows.
@@ -361,6 +364,7 @@ func (s *session) answerDone() http1.Fault {
 	s.takeRequest() // no repetition from here on
 	t.status, t.serverKeep = h.Status, h.Persistent() && !h.LengthDropped
 	s.claim(h, in)
+	s.tallyStatus(h.Status)
 	tunnel := h.Status == 101 || t.method == http1.CONNECT && h.Status/100 == 2
 	switch {
 	case s.misleads(h, in):
@@ -481,6 +485,7 @@ func (s *session) badAnswer() verdict {
 		return proceed
 	}
 	s.mark('P', 'H')
+	s.tally(tally.Fail, 1)
 	s.t.answerAt = -1
 	s.t.bc.rt.per[s.l.id].eresp++
 	s.t.sc.rt.per[s.l.id].eresp++
@@ -499,6 +504,7 @@ func (s *session) noAnswer() verdict {
 		return proceed
 	}
 	s.mark('S', 'H')
+	s.tally(tally.Fail, 1)
 	t.answerAt = -1
 	t.bc.rt.per[s.l.id].eresp++
 	t.sc.rt.per[s.l.id].eresp++
@@ -527,6 +533,7 @@ func (s *session) exchangeTimeout() {
 	case late && !t.started && s.again(onTimeout):
 	case late && !t.started:
 		s.mark('s', 'H')
+		s.tally(tally.Fail, 1)
 		t.bc.rt.per[s.l.id].eresp++
 		t.sc.rt.per[s.l.id].eresp++
 		s.fail(504)

@@ -14,9 +14,7 @@ func (s *session) inspect() verdict {
 	}
 	for {
 		c := s.look()
-		if s.client.in != nil {
-			c.Payload = s.client.in.data()
-		}
+		c.Payload = s.firstBytes()
 		set := t.fc.rules.set
 		if t.bc != nil {
 			set = t.bc.rules.set
@@ -73,6 +71,7 @@ func (s *session) turnAway(f *rule.Final) verdict {
 // tcpRules asks the content rules of a TCP connection before it goes to a server; bytes are waited for if they need some.
 func (s *session) tcpRules() verdict {
 	t := s.t
+	s.takeCaptures()
 	simple := len(t.fc.rules.use) == 0 && (t.fc.fallback == nil || t.fc.fallback.rules.set.Content == nil)
 	if s.udp != nil || t.fc.rules.set.Content == nil && simple { // nothing depends on what the client says
 		if v, done := s.toBackend(); done {

@@ -71,6 +71,8 @@ type loop struct {
 	looking  *session      // whom rules look at
 	edits    []*rule.Edits // free ones
 	vars     []*rule.Vars
+	tracks   []*rule.Tracks
+	captures []*rule.Captures
 	kept     map[*session]*rule.Vars // variables of connections, which few have
 	scratch  []byte                  // of answers that are made here
 

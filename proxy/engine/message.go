@@ -310,6 +310,9 @@ func (s *session) log() {
 	if len(t.line) > 0 {
 		e.Request = t.line
 	}
+	if c := t.captures; c != nil {
+		e.CapturedReq, e.CapturedRes, e.CookieReq, e.CookieRes = &c.Req, &c.Res, c.CookieReq, c.CookieRes
+	}
 	if t.fc.sink == nil || t.null && t.fc.src.DontLogNull || t.logLevel == "silent" {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/rule"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // What rules mean for a session: the lists are asked in HAProxy's order, and what ends one is carried out here.
@@ -18,7 +19,7 @@ func (s *session) look() *rule.Ctx {
 	c := l.rules
 	if c == nil {
 		c = rule.NewCtx()
-		c.NewEdits, c.NewVars, c.Local = l.takeEdits, l.takeVars, l.localOf
+		c.NewEdits, c.NewVars, c.NewTracks, c.Local = l.takeEdits, l.takeVars, l.takeTracks, l.localOf
 		c.Random ^= uint64(l.wall) + uint64(l.id)<<32
 		l.rules = c
 	}
@@ -32,8 +33,9 @@ func (s *session) look() *rule.Ctx {
 	if len(l.kept) > 0 {
 		c.Session = l.kept[s.keeper()]
 	}
+	c.SessionTracks = s.keeper().tracks
 	if s.t != nil {
-		c.Vars = s.t.vars
+		c.Vars, c.Tracks, c.Captures, c.Line = s.t.vars, s.t.tracks, s.t.captures, s.t.line
 		if s.t.bc != nil {
 			c.Back = s.t.bc.rt.name
 		}
@@ -57,6 +59,7 @@ func (s *session) looked(c *rule.Ctx) {
 		}
 		s.l.kept[s.keeper()] = c.Session
 	}
+	s.keeper().tracks = c.SessionTracks
 	t := s.t
 	if t == nil {
 		if c.Vars != nil {
@@ -64,7 +67,7 @@ func (s *session) looked(c *rule.Ctx) {
 		}
 		return
 	}
-	t.vars = c.Vars
+	t.vars, t.tracks = c.Vars, c.Tracks
 	if c.LogLevel != "" {
 		t.logLevel = c.LogLevel
 	}
@@ -145,12 +148,15 @@ func (s *session) admit(rules *rule.List) bool {
 // frontRules asks the frontend's rules about a request, up to the choice of a backend.
 func (s *session) frontRules() (verdict, bool) {
 	r := &s.t.fc.rules
+	s.takeCaptures()
 	if v, done := s.ask(r.set.Content); done {
 		return v, true
 	}
+	s.tally(tally.Req, 1)
 	if r.monitor != "" && s.monitored() {
 		return s.monitor(), true
 	}
+	s.captureRequest()
 	return s.ask(r.set.Request)
 }
 
@@ -183,18 +189,31 @@ func (s *session) lookAtRequest() *rule.Ctx {
 	return c
 }
 
+// lookAtFirst shows them what the client has sent first: its request, or bytes.
+func (s *session) lookAtFirst() *rule.Ctx {
+	if s.http {
+		return s.lookAtRequest()
+	}
+	c := s.look()
+	c.Payload = s.firstBytes()
+	return c
+}
+
+// firstBytes are those of a TCP connection that have been read and not sent on yet.
+func (s *session) firstBytes() []byte {
+	if s.client.in == nil {
+		return nil
+	}
+	return s.client.in.data()
+}
+
 // route finds the backend: the first use_backend whose condition holds and whose name is one, else the default.
 func (s *session) route() *backConf {
 	r := &s.t.fc.rules
 	if len(r.use) == 0 {
 		return s.t.fc.fallback
 	}
-	c := s.look()
-	if s.http {
-		c = s.lookAtRequest()
-	} else if s.client.in != nil {
-		c.Payload = s.client.in.data()
-	}
+	c := s.lookAtFirst()
 	for i := range r.use {
 		u := &r.use[i]
 		if !u.when.Holds(c) {
@@ -215,12 +234,7 @@ func (s *session) route() *backConf {
 // byRule is the server that a use-server names, if it can be used.
 func (s *session) byRule() *serverConf {
 	t := s.t
-	c := s.look()
-	if s.http {
-		c = s.lookAtRequest()
-	} else if s.client.in != nil {
-		c.Payload = s.client.in.data()
-	}
+	c := s.lookAtFirst()
 	for i := range t.bc.rules.use {
 		u := &t.bc.rules.use[i]
 		if !u.when.Holds(c) {
@@ -263,9 +277,11 @@ func (s *session) conclude(c *rule.Ctx, f *rule.Final, out rule.Outcome) (v verd
 		return s.end(), true
 	case rule.Deny:
 		s.denied()
+		s.tally(tally.Err, 1)
 		s.mark('P', 'R')
 	case rule.Tarpit:
 		s.denied()
+		s.tally(tally.Err, 1)
 		s.mark('P', 'T')
 		return s.tarpit(c, f), true
 	default:
@@ -400,6 +416,10 @@ func (s *session) answerRules(h *http1.Head, in []byte) (done bool) {
 	back, front := t.bc.rules.set, t.fc.rules.set
 	l := s.l
 	l.freeEdits(&l.answered.Edits)
+	if t.captures != nil {
+		l.answered.Head, l.answered.In = h, in
+		front.Captures.Response(&l.answered, t.captures)
+	}
 	if back.Response == nil && front.Response == nil && back.AfterResponse == nil && front.AfterResponse == nil {
 		return false
 	}

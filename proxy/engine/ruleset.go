@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 
 	"github.com/reeve-lb/reeve/internal/source"
@@ -29,8 +28,9 @@ type useBackend struct {
 
 // backRules are a backend's.
 type backRules struct {
-	set *rule.Set
-	use []useServer
+	set  *rule.Set
+	use  []useServer
+	hash *rule.Sample // of `balance hash`
 }
 
 type useServer struct {
@@ -74,7 +74,7 @@ func rootCause(err error) error {
 
 // checkRules tells what would keep this node from running the rules: files that are not there, above all.
 func checkRules(c proxy.Config, ps *source.Problems) {
-	compileRules(c, rule.New(rule.Options{File: readRuleFile, Env: os.LookupEnv, Maps: &rule.Maps{}}), ps)
+	compileRules(c, rule.New(rule.Options{File: readRuleFile, Figure: rule.Figures(&c), Table: rule.Tables(&c), Env: os.LookupEnv, Maps: &rule.Maps{}}), ps)
 }
 
 // compileRules compiles the rules of all proxies.
@@ -82,7 +82,7 @@ func compileRules(c proxy.Config, p *rule.Program, ps *source.Problems) ruleSets
 	sets := ruleSets{map[string]frontRules{}, map[string]backRules{}}
 	for i := range c.Frontends {
 		f := &c.Frontends[i]
-		r := frontRules{set: p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Monitor: f.Monitor.Fail}, &f.Rules), monitor: f.Monitor.URI}
+		r := frontRules{set: p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Front: f}, &f.Rules), monitor: f.Monitor.URI}
 		for _, u := range f.UseBackend {
 			if when, name, ok := conditioned(p, u.Backend, u.Cond, u.Pos); ok {
 				r.use = append(r.use, useBackend{when: when, name: name})
@@ -97,6 +97,9 @@ func compileRules(c proxy.Config, p *rule.Program, ps *source.Problems) ruleSets
 			if when, name, ok := conditioned(p, u.Server, u.Cond, u.Pos); ok {
 				r.use = append(r.use, useServer{when: when, name: name})
 			}
+		}
+		if b.Balance == proxy.HashOf {
+			r.hash = p.Sample(b.BalanceArgs.Sample)
 		}
 		sets.backs[b.Name] = r
 	}
@@ -147,89 +150,7 @@ type frontSlot = atomic.Pointer[frontend]
 
 // options are what the rules of this engine's configurations are compiled with; mu is held.
 func (e *Engine) ruleOptions() rule.Options {
-	return rule.Options{File: readRuleFile, Figure: e.figure, Env: os.LookupEnv, Maps: &e.maps, Names: &e.names}
-}
-
-// figure finds a number that rules ask for.
-func (e *Engine) figure(fetch, name string) (func() int64, error) {
-	switch fetch {
-	case "fe_conn":
-		slot := e.places[name]
-		if slot == nil {
-			return nil, fmt.Errorf("there is no frontend '%s'", name)
-		}
-		return func() int64 {
-			if rt := slot.Load(); rt != nil {
-				return rt.conn.cur.Load()
-			}
-			return 0
-		}, nil
-	case "be_sess_rate", "fe_sess_rate":
-		return nil, fmt.Errorf("is not supported yet")
-	case "srv_is_up":
-		return e.serverUp(name)
-	}
-	b := e.backs[name]
-	if b == nil {
-		return nil, fmt.Errorf("there is no backend '%s'", name)
-	}
-	switch fetch {
-	case "nbsrv":
-		return b.usableServers, nil
-	case "be_conn":
-		return b.conn.cur.Load, nil
-	case "connslots":
-		return b.slots, nil
-	}
-	return nil, fmt.Errorf("is not supported yet")
-}
-
-func (e *Engine) serverUp(name string) (func() int64, error) {
-	back, server, ok := strings.Cut(name, "/")
-	b := e.backs[back]
-	if !ok || b == nil {
-		return nil, fmt.Errorf("there is no server '%s': BACKEND/SERVER", name)
-	}
-	return func() int64 {
-		if conf := b.conf.Load(); conf != nil {
-			for _, sc := range conf.servers {
-				if sc.rt.name == server && sc.usable() {
-					return 1
-				}
-			}
-		}
-		return 0
-	}, nil
-}
-
-// usableServers is how many servers a request could go to (nbsrv).
-func (b *backend) usableServers() int64 {
-	conf := b.conf.Load()
-	if conf == nil {
-		return 0
-	}
-	c := conf.chooser.Load()
-	if c.active > 0 {
-		return int64(c.active)
-	}
-	return int64(c.backups)
-}
-
-// slots is how many connections and queue places are left (connslots). A server without a maxconn takes any number.
-func (b *backend) slots() int64 {
-	conf := b.conf.Load()
-	n := int64(0)
-	for _, sc := range conf.servers {
-		if !sc.usable() {
-			continue
-		}
-		limit := sc.rt.limit.Load()
-		if limit == 0 {
-			return 1<<31 - 1
-		}
-		n += limit - sc.rt.conn.cur.Load()
-	}
-	return max(n, 0)
+	return rule.Options{File: readRuleFile, Figure: e.figure, Table: e.tallyOf, Env: os.LookupEnv, Maps: &e.maps, Names: &e.names}
 }
 
 // Maps are the map files of the running configuration, to be looked at and changed while it runs.

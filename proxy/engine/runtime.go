@@ -50,33 +50,23 @@ func (a *average) add(v int64) {
 	a.sum += v - (a.sum+1023)/1024
 }
 
-// frequency counts per second: the past second in full, and its rest fading as the present one fills.
+// frequency counts per second: the past second in full, and its rest fading as the present one fills. One loop counts,
+// any may read: the state is as a gate's, written as a whole.
 type frequency struct {
-	sec       int64
-	cur, prev uint64
-	max       uint64
+	state atomic.Uint64
+	max   uint64 // the counting loop's alone
 }
 
 func (f *frequency) add(now int64) {
-	f.roll(now)
-	f.cur++
+	second, before, passed := secondOf(f.state.Load(), now)
+	f.state.Store(stateOf(second, before, passed+1))
 	f.max = max(f.max, f.read(now))
 }
 
-func (f *frequency) roll(now int64) {
-	if sec := now / int64(time.Second); sec != f.sec {
-		f.prev = 0
-		if sec == f.sec+1 {
-			f.prev = f.cur
-		}
-		f.sec, f.cur = sec, 0
-	}
-}
-
 func (f *frequency) read(now int64) uint64 {
-	f.roll(now)
+	_, before, passed := secondOf(f.state.Load(), now)
 	rest := uint64(time.Second) - uint64(now%int64(time.Second))
-	return f.cur + f.prev*(rest/1000)/1e6
+	return passed + before*(rest/1000)/1e6
 }
 
 func (c *counters) answered(status int) {

@@ -11,6 +11,7 @@ import (
 	"github.com/reeve-lb/reeve/proxy/accesslog"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/rule"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // phase is where a session stands. HTTP's story is told in http.go, TCP's in tcp.go, what both share in connect.go.
@@ -72,6 +73,7 @@ type session struct {
 	timer                     timer
 	peer                      netip.AddrPort
 	udp                       *udpTalk        // nil: a connection
+	tracks                    *rule.Tracks    // entries of stick-tables that the connection tracks
 	dest                      *netip.AddrPort // whom the client addressed, where a PROXY header says so
 }
 
@@ -108,6 +110,8 @@ type txn struct {
 
 	asked     rule.Message // the request as rules see it, and what they changed
 	vars      *rule.Vars
+	tracks    *rule.Tracks // entries of stick-tables that it tracks
+	captures  *rule.Captures
 	inspected int64  // since when rules look at a connection's first bytes
 	logLevel  string // that rules set
 	noRetry   bool   // disable-l7-retry
@@ -134,6 +138,8 @@ func (l *loop) freeTxn(t *txn) {
 	l.freePipe(&t.res)
 	l.freeEdits(&t.asked.Edits)
 	l.freeVars(&t.vars)
+	l.freeTracks(&t.tracks)
+	l.freeCaptures(&t.captures)
 	t.clear()
 	l.active--
 	if len(l.txns) < 4096 {
@@ -217,6 +223,7 @@ func (s *session) protocol() verdict {
 	if !s.admit(fc.rules.set.Sessions) {
 		return wait
 	}
+	s.tally(tally.Sess, 1)
 	if fc.format == proxy.LogBasic && fc.sink != nil {
 		l.line = accesslog.AppendBasic(l.line[:0], s.peer, s.local(), s.fe.name, strings.ToUpper(fc.src.Mode.String()))
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
@@ -398,6 +405,7 @@ func (s *session) end() verdict {
 	}
 	stream := s.client.stream != nil
 	l.forget(s)
+	l.freeTracks(&s.tracks)
 	l.close(&s.client)
 	l.wheel.remove(&s.timer)
 	s.phase = phaseDead

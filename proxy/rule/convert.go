@@ -26,9 +26,7 @@ var converters = map[string]*convDef{}
 
 // convertersLater are those that HAProxy has and this release has not.
 var convertersLater = set(`sha1 sha2 digest hmac xxh3 xxh32 xxh64 crc32c url_enc json json_query jwt_verify jwt_header_query jwt_payload_query
-	capture-req capture-res http_date ltime utime mtime ltime language in_table table_conn_cnt table_conn_cur table_conn_rate
-	table_http_req_rate table_http_req_cnt table_http_err_rate table_gpc0 table_gpc0_rate table_gpt0 table_sess_rate table_server_id
-	table_bytes_in_rate table_bytes_out_rate table_expire table_idle protobuf ungrpc mqtt_is_valid mqtt_field_value fix_tag_value fix_is_valid
+	http_date ltime utime mtime ltime language table_server_id table_expire table_idle protobuf ungrpc mqtt_is_valid mqtt_field_value fix_tag_value fix_is_valid
 	secure_memcmp aes_gcm_dec aes_gcm_enc param cut_crlf be2dec be2hex rfc7239_is_valid rfc7239_field rfc7239_n2nn rfc7239_n2np add_item
 	nbsrv srv_queue htonl hex2i debug ub64dec ub64enc x509_v_err_str host_only port_only unset-var ms_date us_date stick`)
 
@@ -41,8 +39,17 @@ func on(in, out Type, f convFunc) *convDef {
 
 // onText makes one that writes its result behind the scratch from the text of the sample.
 func onText(out Type, f func(dst, src []byte) ([]byte, bool)) *convDef {
-	return on(Str, out, func(c *Ctx, v *Value) bool {
-		src, ok := v.text(c)
+	return onForm((*Value).text, Str, out, f)
+}
+
+// onBinary does so from its bytes.
+func onBinary(out Type, f func(dst, src []byte) ([]byte, bool)) *convDef {
+	return onForm((*Value).binary, Bin, out, f)
+}
+
+func onForm(form func(*Value, *Ctx) ([]byte, bool), in, out Type, f func(dst, src []byte) ([]byte, bool)) *convDef {
+	return on(in, out, func(c *Ctx, v *Value) bool {
+		src, ok := form(v, c)
 		if !ok {
 			return false
 		}
@@ -63,13 +70,13 @@ func init() {
 		}
 		return dst, true
 	})
-	converters["hex"] = onText(Str, func(dst, src []byte) ([]byte, bool) {
+	converters["hex"] = onBinary(Str, func(dst, src []byte) ([]byte, bool) {
 		for _, b := range src {
 			dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
 		}
 		return dst, true
 	})
-	converters["base64"] = onText(Str, func(dst, src []byte) ([]byte, bool) { return base64.StdEncoding.AppendEncode(dst, src), true })
+	converters["base64"] = onBinary(Str, func(dst, src []byte) ([]byte, bool) { return base64.StdEncoding.AppendEncode(dst, src), true })
 	converters["b64dec"] = onText(Bin, func(dst, src []byte) ([]byte, bool) {
 		out, err := base64.StdEncoding.AppendDecode(dst, src)
 		return out, err == nil
@@ -537,8 +544,10 @@ func makeHash(h proxy.HashFunction) func(*program, *expr, []string) (convFunc, T
 	return func(_ *program, _ *expr, args []string) (convFunc, Type, error) {
 		stir := len(args) == 1 && args[0] != "" && args[0] != "0"
 		return func(c *Ctx, v *Value) bool {
-			b, ok := v.text(c)
+			used := c.used
+			b, ok := v.binary(c)
 			n := balance.Hash(h, b)
+			c.used = used
 			if stir {
 				n = balance.Avalanche(n)
 			}

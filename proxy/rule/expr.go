@@ -46,6 +46,7 @@ type expr struct {
 	volatile bool
 	growing  bool // more bytes may bring another value: a test that does not hold yet may hold then
 	costly   bool
+	own      bool // means the proxy that it stands in
 	uses     int
 	slot     int // memory of the sample, -1: none
 }
@@ -141,9 +142,11 @@ func (p *program) expressionIn(s string) (*expr, string, error) {
 		return nil, "", err
 	}
 	key := strings.TrimSuffix(s, rest)
-	if e := p.exprs[key]; e != nil {
-		p.reuse(e)
-		return e, rest, nil
+	for _, k := range [...]string{key, p.ownKey(key)} {
+		if e := p.exprs[k]; e != nil {
+			p.reuse(e)
+			return e, rest, nil
+		}
 	}
 	e, kind, err := p.sample(calls[0])
 	if err != nil {
@@ -159,9 +162,15 @@ func (p *program) expressionIn(s string) (*expr, string, error) {
 		}
 	}
 	e.uses = 1
+	if e.own {
+		key = p.ownKey(key)
+	}
 	p.exprs[key] = e
 	return e, rest, nil
 }
+
+// ownKey is what an expression is known by that means the proxy that it stands in.
+func (p *program) ownKey(text string) string { return p.proxy + "\n" + text }
 
 // reuse gives an expression that is asked for twice a memory, if asking costs more than remembering.
 func (p *program) reuse(e *expr) {
@@ -224,16 +233,19 @@ func defaultMatch(t Type) matchKind {
 }
 
 // unknownError names what was not known and what may have been meant.
-type unknownError struct{ kind, name, hint string }
+type unknownError struct{ message, hint string }
 
-func (u *unknownError) Error() string { return "unknown " + u.kind + " '" + u.name + "'" }
+func (u *unknownError) Error() string { return u.message }
 
 func unknownName(kind, name string, known []string) error {
-	u := &unknownError{kind: kind, name: name}
+	return &unknownError{"unknown " + kind + " '" + name + "'", meant(name, known)}
+}
+
+func meant(name string, known []string) string {
 	if n := source.Nearest(name, known); n != "" {
-		u.hint = "did you mean '" + n + "'?"
+		return "did you mean '" + n + "'?"
 	}
-	return u
+	return ""
 }
 
 func (p *program) converter(e *expr, c call) error {

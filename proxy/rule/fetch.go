@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,14 +43,13 @@ func plain(f fetchFunc) func(*program, *expr, []string) error {
 var fetches = map[string]*fetchDef{}
 
 // fetchesLater are samples that HAProxy has and this release has not.
-var fetchesLater = set(`http_auth http_auth_group req.body req.body_param req.body_len req.body_size base32 base32+src sc0_conn_cur
-	sc0_conn_rate sc0_http_req_rate sc1_http_req_rate sc2_http_req_rate sc_http_req_rate sc_inc_gpc0 sc0_get_gpc0 sc0_inc_gpc0 src_conn_cur
-	src_conn_rate src_conn_cnt src_get_gpc0 src_inc_gpc0 src_http_err_rate src_http_req_rate src_http_req_cnt src_sess_rate src_is_local
+var fetchesLater = set(`http_auth http_auth_group req.body req.body_param req.body_len req.body_size base32 base32+src src_is_local sc_get_gpc sc_inc_gpc sc_clr_gpc sc_gpc_rate sc_get_gpt
+	src_get_gpc src_inc_gpc src_clr_gpc src_gpc_rate src_get_gpt
 	table_avl table_cnt ssl_c_used ssl_c_verify ssl_c_s_dn ssl_c_i_dn ssl_c_sha1 ssl_fc_protocol ssl_fc_cipher ssl_fc_alpn ssl_fc_has_crt
-	ssl_fc_has_sni ssl_fc_use_keysize ssl_fc_session_id ssl_f_sha1 ssl_bc capture.req.hdr capture.res.hdr capture.req.uri capture.req.method
-	unique-id uuid thread nbproc proc stopping hostname fc_http_major fc_rcvd_proxy fc_rtt bc_http_major be_id fe_id srv_id srv_name srv_conn
-	srv_queue srv_sess_rate be_server_timeout be_tunnel_timeout queue urlp_val payload payload_lv req.payload_lv res.payload res.len
-	res.comp avg_queue http_first_req quic_enabled so_id lat_ns_avg cpu_calls prio_class prio_offset last_rule_file last_rule_line`)
+	ssl_fc_has_sni ssl_fc_use_keysize ssl_fc_session_id ssl_f_sha1 ssl_bc capture.req.ver capture.res.ver
+	unique-id uuid thread nbproc proc stopping hostname fc_http_major fc_rcvd_proxy fc_rtt bc_http_major be_id fe_id srv_id srv_name srv_weight
+	srv_iweight srv_uweight be_server_timeout be_tunnel_timeout urlp_val payload payload_lv req.payload_lv res.payload res.len
+	res.comp http_first_req quic_enabled so_id lat_ns_avg cpu_calls prio_class prio_offset last_rule_file last_rule_line`)
 
 // set makes a set of words.
 func set(words string) map[string]bool {
@@ -106,13 +104,6 @@ func init() {
 	})}
 	fetches["fe_name"] = &fetchDef{out: Str, make: plain(func(c *Ctx, v *Value) truth { v.setStr(append(c.rest(), c.Front...)); return is(c.take(v.Bytes)) })}
 	fetches["be_name"] = &fetchDef{out: Str, volatile: true, make: plain(func(c *Ctx, v *Value) truth { v.setStr(append(c.rest(), c.Back...)); return is(c.take(v.Bytes)) })}
-	for _, n := range []string{"nbsrv", "be_conn", "connslots", "be_conn_free"} {
-		fetches[n] = &fetchDef{out: Int, volatile: true, most: 1, make: figure(n)}
-	}
-	for _, n := range []string{"fe_conn", "be_sess_rate", "fe_sess_rate"} {
-		fetches[n] = &fetchDef{out: Int, volatile: true, most: 1, make: figure(n)}
-	}
-	fetches["srv_is_up"] = &fetchDef{out: Bool, volatile: true, least: 1, most: 1, make: figure("srv_is_up")}
 }
 
 func waitEnd(c *Ctx, v *Value) truth {
@@ -214,36 +205,6 @@ func makeDate(_ *program, e *expr, args []string) error {
 	}
 	e.fetch = func(c *Ctx, v *Value) truth { v.setInt(c.Now/unit + offset); return yes }
 	return nil
-}
-
-var errNoFigures = errors.New("is not available here")
-
-// figure makes a fetch of a number that the data plane knows; the argument is the name of a proxy, by default the own one.
-func figure(name string) func(*program, *expr, []string) error {
-	return func(p *program, e *expr, args []string) error {
-		arg := p.proxy
-		if len(args) == 1 && args[0] != "" {
-			arg = args[0]
-		}
-		e.costly = true
-		if p.o.Figure == nil {
-			e.fetch = func(*Ctx, *Value) truth { return no }
-			return nil
-		}
-		f, err := p.o.Figure(name, arg)
-		if err != nil {
-			return err
-		}
-		if f == nil {
-			return errNoFigures
-		}
-		out := e.out
-		e.fetch = func(c *Ctx, v *Value) truth {
-			v.Type, v.Int = out, f()
-			return yes
-		}
-		return nil
-	}
 }
 
 // Known reports whether there is a sample of that name, in this release or in HAProxy.

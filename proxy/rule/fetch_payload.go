@@ -3,6 +3,9 @@ package rule
 import (
 	"bytes"
 	"fmt"
+	"strings"
+
+	"github.com/reeve-lb/reeve/proxy/http1"
 )
 
 // Samples of bytes that nobody reads as a protocol: what has been sent so far is looked at and left where it is.
@@ -77,9 +80,9 @@ func makePayload(_ *program, e *expr, args []string) error {
 // "Cookie: NAME=VALUE".
 func makeRDP(count bool) func(*program, *expr, []string) error {
 	return func(_ *program, e *expr, args []string) error {
-		var name []byte
+		name := ""
 		if len(args) == 1 {
-			name = []byte(args[0])
+			name = strings.ToLower(args[0])
 		}
 		e.fetch = func(c *Ctx, v *Value) truth {
 			value, ok, done := rdpCookie(c.Payload, name)
@@ -100,7 +103,13 @@ func makeRDP(count bool) func(*program, *expr, []string) error {
 	}
 }
 
-func rdpCookie(b, name []byte) (value []byte, ok, done bool) {
+// RDPCookie finds the cookie of that name (in lower case; the cookie may be in any) in the first bytes of a Remote Desktop client; "": any cookie.
+func RDPCookie(b []byte, name string) ([]byte, bool) {
+	value, ok, _ := rdpCookie(b, name)
+	return value, ok
+}
+
+func rdpCookie(b []byte, name string) (value []byte, ok, done bool) {
 	const head = 11
 	if len(b) < head {
 		return nil, false, len(b) > 0 && b[0] != 3
@@ -117,7 +126,7 @@ func rdpCookie(b, name []byte) (value []byte, ok, done bool) {
 		return nil, false, true
 	}
 	n, value, is := bytes.Cut(text, []byte("="))
-	if !is || len(name) > 0 && !bytes.EqualFold(n, name) {
+	if !is || len(name) > 0 && !http1.EqualFold(n, name) {
 		return nil, false, true
 	}
 	return value, true, true

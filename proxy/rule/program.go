@@ -10,26 +10,32 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
 // Options are what a configuration's rules are compiled with. With the zero Options words are checked and nothing is read.
 type Options struct {
-	File   func(name string) ([]byte, error)               // reads map and pattern files; nil: they are not looked at
-	Figure func(fetch, proxy string) (func() int64, error) // finds a number that the data plane knows
-	Env    func(name string) (string, bool)                // environment variables
-	Maps   *Maps                                           // needed with File
-	Names  *Names                                          // of variables; shared by configurations that follow each other
+	File func(name string) ([]byte, error) // reads map and pattern files; nil: they are not looked at
+	// Figure finds a number that the data plane knows, by the name of a proxy or BACKEND/SERVER; what it returns is asked
+	// with Ctx.Now on every loop at once. nil: there are none.
+	Figure func(fetch, name string) (func(now int64) int64, error)
+	// Table finds the stick-table of a proxy; nil: they are not looked at.
+	Table func(name string) *tally.Table
+	Env   func(name string) (string, bool) // environment variables
+	Maps  *Maps                            // needed with File
+	Names *Names                           // of variables; shared by configurations that follow each other
 }
 
 // Program is the rules of a whole configuration while they are compiled: proxies share expressions and their memory.
 type Program struct {
-	o       Options
-	exprs   map[string]*expr
-	bools   int // named ACLs that are remembered
-	samples int // expressions that are
-	proxy   string
-	acls    map[string]*acl
-	ps      *source.Problems
+	o        Options
+	exprs    map[string]*expr
+	bools    int // named ACLs that are remembered
+	samples  int // expressions that are
+	proxy    string
+	captures *Capturing // of the frontend that is compiled
+	acls     map[string]*acl
+	ps       *source.Problems
 }
 
 type program = Program

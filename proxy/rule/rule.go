@@ -63,26 +63,31 @@ const (
 
 // Ctx is what rules look at. A loop has one and fills it in for each run; it is not safe for concurrent use.
 type Ctx struct {
-	Req, Res *Message // nil: not there, or not any more
-	Src, Dst netip.AddrPort
-	HTTP2    bool   // the request came as HTTP/2
-	TLS      bool   // the client speaks TLS to us
-	SNI      string // the name it asked for then
-	Payload  []byte // what the other side has sent so far, where no protocol is read
-	Final    bool   // no more of it will come, or be waited for
-	Now      int64  // Unix nanoseconds
-	Random   uint64 // state of rand
-	Vars     *Vars  // of the transaction
-	Session  *Vars  // of the client's connection
-	Front    string // names of the proxies
-	Back     string
-	LogLevel string                // what a rule set; "silent": no line
-	Class    int                   // set-priority-class
-	Offset   int                   // set-priority-offset, milliseconds
-	NoRetry  bool                  // disable-l7-retry
-	Local    func() netip.AddrPort // finds Dst when it is asked for; nil: Dst is all there is
-	NewVars  func() *Vars
-	NewEdits func() *Edits
+	Req, Res      *Message // nil: not there, or not any more
+	Src, Dst      netip.AddrPort
+	HTTP2         bool      // the request came as HTTP/2
+	TLS           bool      // the client speaks TLS to us
+	SNI           string    // the name it asked for then
+	Payload       []byte    // what the other side has sent so far, where no protocol is read
+	Final         bool      // no more of it will come, or be waited for
+	Now           int64     // Unix nanoseconds
+	Random        uint64    // state of rand
+	Vars          *Vars     // of the transaction
+	Session       *Vars     // of the client's connection
+	Tracks        *Tracks   // entries of stick-tables that the transaction tracks, nil: none
+	SessionTracks *Tracks   // and the client's connection
+	Captures      *Captures // what is noted of the transaction, nil: nothing
+	Line          []byte    // the request's line, as far as it is logged
+	Front         string    // names of the proxies
+	Back          string
+	LogLevel      string                // what a rule set; "silent": no line
+	Class         int                   // set-priority-class
+	Offset        int                   // set-priority-offset, milliseconds
+	NoRetry       bool                  // disable-l7-retry
+	Local         func() netip.AddrPort // finds Dst when it is asked for; nil: Dst is all there is
+	NewVars       func() *Vars
+	NewEdits      func() *Edits
+	NewTracks     func() *Tracks
 
 	scratch []byte
 	used    int
@@ -117,6 +122,7 @@ func (c *Ctx) Begin() {
 	c.Req, c.Res, c.TLS, c.SNI, c.Payload, c.Final = nil, nil, false, "", nil, true
 	c.HTTP2 = false
 	c.Vars, c.Session, c.Front, c.Back = nil, nil, "", ""
+	c.Tracks, c.SessionTracks, c.Captures, c.Line = nil, nil, nil, nil
 	c.LogLevel, c.Class, c.Offset, c.NoRetry = "", 0, 0, false
 	c.changed()
 }

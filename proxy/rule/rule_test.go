@@ -182,8 +182,14 @@ func TestProblems(t *testing.T) {
 		"return status 200 string x":              "a.cfg:1:1: error: 'return' has a body and no content-type (content-type text/plain)",
 		"set-method HEAD":                         "a.cfg:1:1: error: a request can't be turned into 'HEAD': its answer would end elsewhere",
 		"replace-path ( x":                        "a.cfg:1:2: error: '(' is no regular expression: missing closing ): `(`",
-		"track-sc0 src":                           "a.cfg:1:1: error: 'http-request track-sc0' is not supported yet",
-		"deny if { src_http_req_rate gt 3 }":      "a.cfg:1:4: error: the sample 'src_http_req_rate' is not supported yet",
+		"track-sc0 src table nowhere":             "a.cfg:1:4: error: 'nowhere' has no stick-table",
+		"track-sc0 path,length":                   "a.cfg:1:2: error: a sample of type integer is no key of the stick-table of 'fe'",
+		"track-sc0":                               "a.cfg:1:1: error: 'track-sc0' needs a sample",
+		"sc-inc-gpc0":                             "a.cfg:1:1: error: 'sc-inc-gpc0' needs to be told what is tracked (sc-inc-gpc0(0))",
+		"sc-inc-gpc0(3)":                          "a.cfg:1:1: error: 'sc-inc-gpc0' needs to be told what is tracked (sc-inc-gpc0(0))",
+		"deny if { src_http_req_rate gt 3 }":      "a.cfg:1:4: error: 'src_http_req_rate': the stick-table of 'fe' does not store http_req_rate",
+		"deny if { sc_http_req_rate(3) gt 3 }":    "a.cfg:1:4: error: 'sc_http_req_rate': '3' is no number of what is tracked: 0 to 2",
+		"deny if { src,table_gpc0(other) gt 3 }":  "a.cfg:1:4: error: 'table_gpc0': 'other' has no stick-table",
 		"set-header X-A %[path,sha1]":             "a.cfg:1:3: error: the converter 'sha1' is not supported yet",
 		"deny if { status 200 }":                  "a.cfg:1:2: warning: the condition has a test that is not available in 'http-request' and never matches",
 		"deny if { path_beg }":                    "a.cfg:1:4: warning: 'path_beg' has no value and never matches",
@@ -191,7 +197,8 @@ func TestProblems(t *testing.T) {
 		"replace-header Connection (.*) x":        "a.cfg:1:2: warning: 'replace-header connection' has no effect: the proxy writes the headers of a connection itself",
 		"set-var(txn.x) str(a),map_ip(m.map),add": "a.cfg:1:2: error: 'map_ip': cannot read 'm.map'",
 	} {
-		p := New(Options{Maps: &Maps{}, File: func(name string) ([]byte, error) { return nil, fmt.Errorf("cannot read '%s'", name) }})
+		cfg := proxy.Config{Frontends: []proxy.Frontend{{Name: "fe", StickTable: &proxy.StickTable{Type: "ip", Size: 1, Store: []string{"gpc0"}}}}}
+		p := New(Options{Maps: &Maps{}, Table: Tables(&cfg), File: func(name string) ([]byte, error) { return nil, fmt.Errorf("cannot read '%s'", name) }})
 		p.Proxy(Side{Name: "fe", Mode: proxy.HTTP}, &proxy.Rules{HTTPRequest: []proxy.Rule{{Words: words(line)}}})
 		var got []string
 		for _, q := range p.Problems() {

@@ -19,7 +19,8 @@ type Set struct {
 	Response      *List
 	AfterResponse *List
 	TCPResponse   *List
-	Monitor       []*Cond // monitor fail
+	Monitor       []*Cond    // monitor fail
+	Captures      *Capturing // what is noted; nil: a backend's
 	p             *Program
 }
 
@@ -103,16 +104,20 @@ func (n *Name) Text(c *Ctx) ([]byte, bool) {
 
 // Side says which sides of a proxy a compilation is for.
 type Side struct {
-	Name    string
-	Mode    proxy.Mode
-	Monitor []proxy.Rule
+	Name  string
+	Mode  proxy.Mode
+	Front *proxy.Frontend // nil: a backend
 }
 
 // Proxy compiles the lists of one proxy. What is wrong is among the Problems; the rules that are right are in the Set.
 func (p *Program) Proxy(s Side, rs *proxy.Rules) *Set {
-	p.proxy = s.Name
+	p.proxy, p.captures = s.Name, nil
+	var monitors []proxy.Rule
+	if s.Front != nil {
+		p.captures, monitors = capturing(s.Front.Captures), s.Front.Monitor.Fail
+	}
 	p.compileACLs(rs.ACLs)
-	set := &Set{p: p}
+	set := &Set{p: p, Captures: p.captures}
 	for _, r := range rs.TCPRequest {
 		p.tcpRequest(set, r)
 	}
@@ -127,7 +132,7 @@ func (p *Program) Proxy(s Side, rs *proxy.Rules) *Set {
 	set.Redirects = p.redirects(rs.Redirect)
 	set.Response = p.list(response, rs.HTTPResponse)
 	set.AfterResponse = p.list(afterResponse, rs.HTTPAfterResponse)
-	for _, m := range s.Monitor {
+	for _, m := range monitors {
 		if d := p.Cond(m.Words); d != nil {
 			set.Monitor = append(set.Monitor, d)
 		} else if len(m.Words) == 0 {
