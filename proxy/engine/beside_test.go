@@ -485,5 +485,9 @@ func logFields(line string) string {
 		}
 		times = append(times, f)
 	}
-	return fmt.Sprintf("log: %s %s %s %s %s %s %s %s %s", m[1], m[2], strings.Join(times, "/"), m[4], m[6], m[7], m[8], m[9], m[10])
+	cookies := ""
+	if m[6] != "- -" {
+		cookies = m[6] + " "
+	}
+	return fmt.Sprintf("log: %s %s %s %s %s%s %s %s %s", m[1], m[2], strings.Join(times, "/"), m[4], cookies, m[7], m[8], m[9], m[10])
 }
