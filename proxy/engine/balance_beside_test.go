@@ -188,6 +188,9 @@ func (p *pair) letGo() {
 	}
 	p.expected = 0
 	p.holding.Wait()
+	for len(p.arrived) > 0 { // those that had to queue
+		<-p.arrived
+	}
 }
 
 // compare runs the script of one party after the other.
