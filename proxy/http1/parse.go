@@ -265,8 +265,8 @@ func (h *Head) contentLength(hd *Header, v []byte) Fault {
 	for rest := v; first || rest != nil; first = false {
 		var token []byte
 		token, rest = NextToken(rest)
-		n, ok := number(token)
-		if !ok || h.length > 0 && (h.ContentLength != n || h.length != len(token)) {
+		n, ok := Length(token, h.ContentLength, h.length)
+		if !ok {
 			return BadContentLength
 		}
 		hd.Hop = hd.Hop || h.length > 0 && first
@@ -276,18 +276,21 @@ func (h *Head) contentLength(hd *Header, v []byte) Fault {
 	return None
 }
 
-func number(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 18 {
+// Length reads a value of Content-Length, in bytes: 1 to 18 digits and nothing else (RFC 9110 section 8.6). had and digits
+// are what the message said before, 0 digits for nothing: another length than that is none, nor is the same one spelled
+// otherwise.
+func Length(v []byte, had int64, digits int) (int64, bool) {
+	if len(v) == 0 || len(v) > 18 {
 		return 0, false
 	}
 	var n int64
-	for _, c := range b {
+	for _, c := range v {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
 		n = n*10 + int64(c-'0')
 	}
-	return n, true
+	return n, digits == 0 || had == n && digits == len(v)
 }
 
 func (h *Head) connection(v []byte) {

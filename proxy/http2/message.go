@@ -92,6 +92,7 @@ type pseudo struct {
 	hosts, cookies                                    int
 	trailers                                          bool // were announced
 	length                                            int64
+	digits                                            int // of the length, 0: it was not said
 	size                                              int
 }
 
@@ -164,30 +165,16 @@ func (p *pseudo) field(name, value []byte) bool {
 	case "trailer":
 		p.trailers = true
 	case "content-length":
-		n, ok := number(value)
-		if !ok || p.length >= 0 && p.length != n {
+		n, ok := http1.Length(value, p.length, p.digits)
+		if !ok {
 			return false
 		}
-		p.length = n
+		p.length, p.digits = n, len(value)
 	}
 	return true
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
-
-func number(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 18 {
-		return 0, false
-	}
-	var n int64
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
-}
 
 // maxHead is the longest head written: what HTTP/1 takes, less what is added here.
 const maxHead = http1.MaxHead - 256
@@ -331,22 +318,22 @@ func (l *List) AppendResponse(dst []byte, end bool, to Asked) ([]byte, Message) 
 	if !p.read(l, false) || p.has != hasStatus {
 		return dst, m
 	}
-	status, ok := number(p.status)
-	if !ok || len(p.status) != 3 || status < 100 || status == 101 || status < 200 && end {
+	status := statusOf(p.status)
+	if status < 100 || status == 101 || status < 200 && end {
 		return dst, m
 	}
 	if l.TooBig || p.size > maxHead || len(l.Fields) > http1.MaxHeaders {
 		m.Fate = TooLarge
 		return dst, m
 	}
-	m.Fate, m.Status, m.Length = Good, int(status), p.length
+	m.Fate, m.Status, m.Length = Good, status, p.length
 	if to.Accept != nil && status/100 == 2 {
 		m.Framing, m.Length = Raw, -1
 		return append(l.lines(appendSwitch(dst, to.Accept), &pseudo{has: hasProtocol, trailers: true}), "\r\n"...), m
 	}
 	p.trailers = p.trailers && !end && !to.Head
 	dst = append(append(dst, "HTTP/1.1 "...), p.status...)
-	dst = append(append(append(dst, ' '), reason(m.Status)...), "\r\n"...)
+	dst = append(append(append(dst, ' '), http1.Reason(m.Status)...), "\r\n"...)
 	dst = l.lines(dst, &p)
 	switch {
 	case status < 200:
@@ -373,6 +360,21 @@ func appendSwitch(dst, accept []byte) []byte {
 	return append(append(dst, accept...), "\r\n"...)
 }
 
+// statusOf reads :status, 0 if it is not three digits.
+func statusOf(v []byte) int {
+	if len(v) != 3 {
+		return 0
+	}
+	n := 0
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
 // AppendTrailers writes trailers as lines. What a message's framing or routing rests on is left out.
 func (l *List) AppendTrailers(dst []byte) ([]byte, Fate) {
 	var p pseudo
@@ -391,14 +393,3 @@ func (l *List) AppendTrailers(dst []byte) ([]byte, Fate) {
 	}
 	return dst, Good
 }
-
-var reasons = map[int]string{
-	100: "Continue", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content",
-	206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
-	308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-	409: "Conflict", 410: "Gone", 412: "Precondition Failed", 413: "Content Too Large", 416: "Range Not Satisfiable",
-	429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-	504: "Gateway Timeout",
-}
-
-func reason(status int) string { return reasons[status] }
