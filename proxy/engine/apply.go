@@ -293,11 +293,18 @@ func (e *Engine) applyServers(conf *backConf, names map[string]endpoint, global 
 		if rt.address != sc.addr || !sc.checked {
 			rt.up.Store(true) // another machine, or nobody asks any more: what was known of it is void
 		}
+		was, moved := rt.available(), rt.configured && rt.address != sc.addr
 		rt.address = sc.addr
 		if s.Cookie != "" && conf.cookie != nil {
 			sc.setCookie = []byte("Set-Cookie: " + conf.cookie.Name + "=" + s.Cookie)
 		}
 		rt.configure(s)
+		switch {
+		case was && !rt.available():
+			e.retire(rt)
+		case moved:
+			e.each(func(l *loop) { l.purge(rt) })
+		}
 		conf.servers = append(conf.servers, sc)
 	}
 	e.removeServers(conf.rt, keep)
@@ -310,8 +317,7 @@ func (e *Engine) removeServers(rt *backend, keep map[string]bool) {
 			continue
 		}
 		s.up.Store(false)
-		rt.queue.evict(s)
-		e.each(func(l *loop) { l.purge(s) })
+		e.retire(s)
 		delete(e.servers[rt], name)
 	}
 }

@@ -52,6 +52,9 @@ func (st *stream) sendRequest(p []byte) (int, bool) {
 		st.lose()
 		return 0, false
 	}
+	if !st.roomFor(h) { // not after it has its number: others would go ahead with higher ones
+		return 0, false
+	}
 	if st.h == nil {
 		if !st.mayGo() {
 			m.await(st)
@@ -94,7 +97,7 @@ const idleFor = 30 * time.Second
 func (m *mux) rest() {
 	l, c := m.l, m.c
 	sc := c.sc
-	if m.streams == 0 && (m.away || m.departs != muxStays || m.closing || l.draining || !sc.rt.up.Load() || sc.maxReuse >= 0 && m.requests > sc.maxReuse) {
+	if m.streams == 0 && (m.away || m.departs != muxStays || m.closing || l.draining || !sc.rt.available() || sc.maxReuse >= 0 && m.requests > sc.maxReuse) {
 		m.discard()
 		return
 	}

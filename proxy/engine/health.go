@@ -71,12 +71,18 @@ func (e *Engine) turned(s *server, up bool, now time.Time, tell func(requeued in
 		s.touch()
 		b.queue.serve(nil)
 	} else {
-		e.each(func(l *loop) { l.purge(s) })
-		requeued = b.queue.evict(s)
+		requeued = e.retire(s)
 	}
 	tell(requeued, next)
 	e.backendTurned(b, had, next, now)
 	e.shutdownBy(s, up)
+}
+
+// retire closes what idles at a server that is not to be asked any more, and has those who wait for it alone choose
+// another. They are counted.
+func (e *Engine) retire(s *server) (requeued int) {
+	e.each(func(l *loop) { l.purge(s) })
+	return s.backend.queue.evict(s)
 }
 
 // rechoose makes the chooser of a backend anew.

@@ -76,7 +76,7 @@ func (s *session) dropServer() {
 func (s *session) reusable() bool {
 	c, t := s.server, s.t
 	return c.stream == nil && t.connMode() == proxy.KeepAlive && c.in == nil && c.out == nil && !c.eof && !c.hup && !c.broken && !c.deaf &&
-		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.up.Load() && (t.sc.maxReuse < 0 || c.requests <= t.sc.maxReuse)
+		!t.stuck && (c.tls == nil || s.l.quiet(c)) && t.sc.rt.available() && (t.sc.maxReuse < 0 || c.requests <= t.sc.maxReuse)
 }
 
 // own: the connection serves this client alone, because the server authenticates it, it has the client's name or address, or

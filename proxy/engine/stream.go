@@ -431,13 +431,21 @@ func (st *stream) sendTrailers() {
 	m.l.free(&st.lines)
 }
 
+// roomFor reports whether there is room for a head's frame; if not it waits for some.
+func (st *stream) roomFor(h *http1.Head) bool {
+	if st.m.room(h.Len + 4*h.N + 256 + muxReserve) {
+		return true
+	}
+	st.m.await(st)
+	return false
+}
+
 // sendFields writes a head's frame; false: there is no room for it now.
 func (st *stream) sendFields(h *http1.Head, write func(dst []byte) []byte, end bool) bool {
-	m := st.m
-	if !m.room(h.Len + 4*h.N + 256 + muxReserve) {
-		m.await(st)
+	if !st.roomFor(h) {
 		return false
 	}
+	m := st.m
 	out := m.out()
 	at := len(out)
 	m.put(m.h.CloseHeaders(write(m.h.OpenHeaders(out)), at, st.h, end))
