@@ -48,6 +48,42 @@ func exchangeOnce(tb testing.TB, c net.Conn, req, buf []byte) {
 	}
 }
 
+// unlogged is a site with forwardfor and without a log, whose one server is f.
+func unlogged(tb testing.TB, f func(net.Conn, *bufio.Reader), more ...func(*proxy.Config)) *site {
+	return start(tb, proxy.HTTP, []proxy.Server{rawServer(tb, "a", f)}, func(c *proxy.Config) {
+		c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
+		for _, m := range more {
+			m(c)
+		}
+	})
+}
+
+// cost is what one request makes the whole process allocate.
+type cost struct{ objects, bytes float64 }
+
+// costOf is the mean of n requests, after some by which buffers and tables get their size.
+func costOf(n int, once func()) cost {
+	for range max(n/10, 100) {
+		once()
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		once()
+	}
+	runtime.ReadMemStats(&after)
+	return cost{float64(after.Mallocs-before.Mallocs) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n)}
+}
+
+// repeat is a benchmark's loop; the first request, which makes the connections, does not count.
+func repeat(b *testing.B, once func()) {
+	once()
+	b.ReportAllocs()
+	for b.Loop() {
+		once()
+	}
+}
+
 // TestNoAllocationsPerRequest holds the whole path, with forwardfor and a log line, to no allocation per request.
 func TestNoAllocationsPerRequest(t *testing.T) {
 	unread, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -55,42 +91,25 @@ func TestNoAllocationsPerRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unread.Close()
-	s := start(t, proxy.HTTP, []proxy.Server{rawServer(t, "a", pingPong)}, func(c *proxy.Config) {
-		c.Frontends[0].ForwardFor = &proxy.ForwardFor{}
+	s := unlogged(t, pingPong, func(c *proxy.Config) {
 		c.Backends[0].Cookie = &proxy.Cookie{Name: "SRV", Indirect: true, NoCache: true}
 		c.Backends[0].Servers[0].Cookie = "a"
 		c.Frontends[0].Log = []proxy.LogTarget{{Address: unread.LocalAddr().String()}}
 	})
 	c := s.dial()
 	req, buf := []byte(benchRequest), make([]byte, 4096)
-	for range 200 {
-		exchangeOnce(t, c, req, buf)
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	const n = 5000
-	for range n {
-		exchangeOnce(t, c, req, buf)
-	}
-	runtime.ReadMemStats(&after)
 	// The logger's goroutine and the runtime itself may allocate a little now and then, never once a request.
-	if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.05 {
-		t.Errorf("%.3f allocations a request", per)
+	if per := costOf(5000, func() { exchangeOnce(t, c, req, buf) }); per.objects > 0.05 {
+		t.Errorf("%.3f allocations a request", per.objects)
 	}
 }
 
 func BenchmarkKeepAlive(b *testing.B) {
-	s := start(b, proxy.HTTP, []proxy.Server{rawServer(b, "a", pingPong)}, func(c *proxy.Config) {
-		c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
-	})
+	s := unlogged(b, pingPong)
 	c := s.dial()
 	c.SetDeadline(time.Time{})
 	req, buf := []byte(benchRequest), make([]byte, 4096)
-	exchangeOnce(b, c, req, buf)
-	b.ReportAllocs()
-	for b.Loop() {
-		exchangeOnce(b, c, req, buf)
-	}
+	repeat(b, func() { exchangeOnce(b, c, req, buf) })
 }
 
 // TestIdleConnectionIsSmall: what an idle client connection keeps besides the kernel's share is its session.
@@ -196,22 +215,9 @@ func (a *askFor) once(tb testing.TB) {
 func TestNoAllocationsOnAnyPath(t *testing.T) {
 	for _, path := range pathsOfARequest {
 		t.Run(path.name, func(t *testing.T) {
-			s := start(t, proxy.HTTP, []proxy.Server{rawServer(t, "a", answeringEach)}, func(c *proxy.Config) {
-				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
-			})
-			a := newAskFor(t, s, path.request, path.answer)
-			for range 100 {
-				a.once(t)
-			}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			const n = 1000
-			for range n {
-				a.once(t)
-			}
-			runtime.ReadMemStats(&after)
-			if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
-				t.Errorf("%.3f allocations a request", per)
+			a := newAskFor(t, unlogged(t, answeringEach), path.request, path.answer)
+			if per := costOf(1000, func() { a.once(t) }); per.objects > 0.1 {
+				t.Errorf("%.3f allocations a request", per.objects)
 			}
 		})
 	}
@@ -220,15 +226,8 @@ func TestNoAllocationsOnAnyPath(t *testing.T) {
 func BenchmarkRequest(b *testing.B) {
 	for _, path := range pathsOfARequest {
 		b.Run(path.name, func(b *testing.B) {
-			s := start(b, proxy.HTTP, []proxy.Server{rawServer(b, "a", answeringEach)}, func(c *proxy.Config) {
-				c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
-			})
-			a := newAskFor(b, s, path.request, path.answer)
-			a.once(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				a.once(b)
-			}
+			a := newAskFor(b, unlogged(b, answeringEach), path.request, path.answer)
+			repeat(b, func() { a.once(b) })
 		})
 	}
 }

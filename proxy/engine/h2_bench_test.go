@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,16 +109,11 @@ var h2Ways = []struct {
 
 // asker sends a request again and again.
 func asker(tb testing.TB, client, server bool, body string, fields []string) func() {
-	var sv proxy.Server
+	answers, proto := answeringEach, func(*proxy.Config) {}
 	if server {
-		sv = rawServer(tb, "a", h2AnsweringEach)
-		sv.Proto = proxy.H2Proto
-	} else {
-		sv = rawServer(tb, "a", answeringEach)
+		answers, proto = h2AnsweringEach, func(c *proxy.Config) { c.Backends[0].Servers[0].Proto = proxy.H2Proto }
 	}
-	s := start(tb, proxy.HTTP, []proxy.Server{sv}, func(c *proxy.Config) {
-		c.Frontends[0].ForwardFor, c.Frontends[0].Log = &proxy.ForwardFor{}, nil
-	})
+	s := unlogged(tb, answers, proto)
 	if client {
 		a := newH2Ask(tb, s, body, fields)
 		return func() { a.once(tb) }
@@ -142,18 +136,8 @@ func TestNoAllocationsPerRequestH2(t *testing.T) {
 		for _, path := range h2Paths {
 			t.Run(way.name+" "+path.name, func(t *testing.T) {
 				once := asker(t, way.client, way.server, path.body, path.fields)
-				for range 200 {
-					once()
-				}
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				const n = 2000
-				for range n {
-					once()
-				}
-				runtime.ReadMemStats(&after)
-				if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
-					t.Errorf("%.3f allocations a request", per)
+				if per := costOf(2000, once); per.objects > 0.1 {
+					t.Errorf("%.3f allocations a request", per.objects)
 				}
 			})
 		}
@@ -164,12 +148,7 @@ func BenchmarkRequestH2(b *testing.B) {
 	for _, way := range h2Ways {
 		for _, path := range h2Paths {
 			b.Run(way.name+"/"+path.name, func(b *testing.B) {
-				once := asker(b, way.client, way.server, path.body, path.fields)
-				once()
-				b.ReportAllocs()
-				for b.Loop() {
-					once()
-				}
+				repeat(b, asker(b, way.client, way.server, path.body, path.fields))
 			})
 		}
 	}
