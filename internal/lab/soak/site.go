@@ -114,6 +114,8 @@ func conf(servers []*server, n int) string {
     nbthread 2
 defaults
     mode http
+    log ` + logAddr + ` local0
+    option httplog
     timeout connect 1s
     timeout client 2s
     timeout server 5s

@@ -53,6 +53,9 @@ type Report struct {
 	Errors   []string // the first of what well-behaved clients met
 	Failed   int64
 	Said     string // the end of what the proxy wrote
+	// What failed, by kind: as clients saw it, as the proxy's log has it ("503 SC-- at <NOSRV>": status, termination state,
+	// server), and why servers were taken for dead.
+	Seen, Logged, Downs map[string]int64
 }
 
 // numbers.
@@ -73,6 +76,7 @@ type soaking struct {
 	proc    *lab.Process
 	file    string
 	servers []*server
+	journal *journal
 	began   time.Time
 	r       Report
 
@@ -93,6 +97,14 @@ func Run(ctx context.Context, box *lab.Host, o Options) (r Report, err error) {
 		defer sv.kill()
 		s.servers = append(s.servers, sv)
 	}
+	s.r.Seen = map[string]int64{}
+	if s.journal, err = listenForLog(box.ListenPacket); err != nil {
+		return r, err
+	}
+	defer func() {
+		s.journal.close()
+		r.Logged, r.Downs = s.journal.bad, s.journal.down
+	}()
 	if err := s.start(ctx); err != nil {
 		return r, err
 	}
@@ -178,7 +190,7 @@ func (s *soaking) clients(ctx context.Context, rate int) {
 				if c == nil {
 					var err error
 					if c, err = s.box.Dial(ctx, "tcp", proxyAddr); err != nil {
-						s.fault(ctx, "connect: %v", err)
+						s.fault(ctx, "no connection", err.Error())
 						continue
 					}
 					r = bufio.NewReaderSize(c, 1024)
@@ -196,25 +208,28 @@ func (s *soaking) clients(ctx context.Context, rate int) {
 	wg.Wait()
 }
 
-var goodRequest = []byte("GET /index.html HTTP/1.1\r\nHost: www.example\r\nUser-Agent: soak\r\nAccept: */*\r\n\r\n")
+// goodPath is what well-behaved clients ask for, and nobody else.
+const goodPath = "/index.html"
+
+var goodRequest = []byte("GET " + goodPath + " HTTP/1.1\r\nHost: www.example\r\nUser-Agent: soak\r\nAccept: */*\r\n\r\n")
 
 // ask wants 200, whatever happens behind the proxy.
 func (s *soaking) ask(ctx context.Context, c net.Conn, r *bufio.Reader) (again bool) {
 	c.SetDeadline(time.Now().Add(15 * time.Second))
 	if _, err := c.Write(goodRequest); err != nil {
-		s.fault(ctx, "request: %v", err)
+		s.fault(ctx, "request not sent", err.Error())
 		return false
 	}
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
-		s.fault(ctx, "answer: %v", err)
+		s.fault(ctx, "no answer", err.Error())
 		return false
 	}
 	defer resp.Body.Close()
 	body := make([]byte, 6)
 	n, _ := resp.Body.Read(body)
 	if resp.StatusCode != http.StatusOK || string(body[:n]) != "hello" {
-		s.fault(ctx, "status %d, body %q", resp.StatusCode, body[:n])
+		s.fault(ctx, fmt.Sprintf("status %d", resp.StatusCode), fmt.Sprintf("body %q", body[:n]))
 		return false
 	}
 	s.done.Add(1)
@@ -222,14 +237,16 @@ func (s *soaking) ask(ctx context.Context, c net.Conn, r *bufio.Reader) (again b
 }
 
 // fault notes what should not have happened.
-func (s *soaking) fault(ctx context.Context, format string, args ...any) {
+func (s *soaking) fault(ctx context.Context, kind, text string) {
 	if ctx.Err() != nil {
 		return
 	}
-	if s.bad.Add(1) <= 20 {
-		s.mu.Lock()
-		s.r.Errors = append(s.r.Errors, time.Since(s.began).Round(time.Millisecond).String()+": "+fmt.Sprintf(format, args...))
-		s.mu.Unlock()
+	n := s.bad.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.r.Seen[kind]++
+	if n <= 20 {
+		s.r.Errors = append(s.r.Errors, fmt.Sprintf("%v: %s: %s", time.Since(s.began).Round(time.Millisecond), kind, text))
 	}
 }
 
@@ -261,7 +278,7 @@ func (s *soaking) deaths(ctx context.Context) {
 		s.r.Deaths++
 		pause(ctx, deadFor)
 		if err := sv.raise(); err != nil {
-			s.fault(context.Background(), "raise a server: %v", err)
+			s.fault(context.Background(), "a server does not rise", err.Error())
 			return
 		}
 	}

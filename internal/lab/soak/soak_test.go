@@ -28,7 +28,8 @@ const (
 func TestSoak(t *testing.T) {
 	n := lab.New(t)
 	r, err := Run(t.Context(), n.Host("box"), Options{Program: lab.Program(), Dir: t.TempDir(), Duration: *duration, Share: .7, Log: t.Logf})
-	t.Logf("%d requests at %d a second, %d rude clients, %d changes, %d deaths; before %+v, after %+v", r.Requests, r.Rate, r.Rude, r.Changes, r.Deaths, r.Before, r.After)
+	t.Logf("%d requests at %d a second, %d rude clients, %d changes, %d deaths; before %+v, after %+v, at most %d descriptors; servers went down by %s", r.Requests, r.Rate,
+		r.Rude, r.Changes, r.Deaths, r.Before, r.After, most(r.Samples), counts(r.Downs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,8 @@ func TestSoak(t *testing.T) {
 	}
 	if r.Failed > 0 {
 		t.Log(r.Said[max(0, len(r.Said)-8000):])
-		t.Errorf("%d of %d requests failed", r.Failed, r.Requests+r.Failed)
+		t.Errorf("%d of %d requests failed: %s; the proxy's log has of them: %s; servers went down by %s", r.Failed, r.Requests+r.Failed,
+			counts(r.Seen), counts(r.Logged), counts(r.Downs))
 	}
 	if want := int64(float64(r.Rate) * duration.Seconds() / 2); r.Requests < want {
 		t.Errorf("%d requests were answered, not even half of those asked for", r.Requests)
@@ -81,6 +83,15 @@ func steady(t *testing.T, samples []Sample) {
 			t.Errorf("from the second quarter to the last, %s grew from %.0f to %.0f", f.name, early, late)
 		}
 	}
+}
+
+// most is how many descriptors there were at most.
+func most(samples []Sample) int {
+	n := 0
+	for _, s := range samples {
+		n = max(n, s.Descriptors)
+	}
+	return n
 }
 
 func middle(samples []Sample, of func(Sample) float64) float64 {
