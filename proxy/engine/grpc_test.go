@@ -98,7 +98,11 @@ func grpcSides(t *testing.T, f func(t *testing.T, s *site, conn *grpc.ClientConn
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, gone := grpcServer(t)
-			s := start(t, proxy.HTTP, []proxy.Server{server}, side.bind)
+			s := start(t, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
+				side.bind(c)
+				// A stream may rest for a while on a busy machine.
+				c.Frontends[0].Timeouts.Client, c.Backends[0].Timeouts.Server = 30*time.Second, 30*time.Second
+			})
 			conn, err := grpc.NewClient("passthrough:///"+s.addr, grpc.WithTransportCredentials(side.creds))
 			if err != nil {
 				t.Fatal(err)
