@@ -76,6 +76,7 @@ var arrows = []struct {
 	{from: "proxy/http2", to: "time", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "net", because: "pure core", direct: true},
 	{from: "proxy/proxyproto", to: "os", because: "pure core", direct: true},
+	{from: "proxy/http3", to: "proxy/engine", because: "it hands connections to a Host; the engine fits itself to that"},
 	{from: "proxy/rule", to: "net", because: "pure core", direct: true},
 	{from: "proxy/rule", to: "os", because: "pure core", direct: true},
 	{from: "proxy/rule", to: "log", because: "pure core", direct: true},
@@ -107,6 +108,9 @@ func TestArrows(t *testing.T) {
 	}
 	for pkg, deps := range direct {
 		for _, dep := range deps {
+			if under(dep, "github.com/quic-go") && pkg != module+"proxy/http3" {
+				t.Errorf("%s imports %s: the library's API moves, proxy/http3 alone knows it", pkg, dep)
+			}
 			if dep == module+"agent" && pkg != module+"command" {
 				t.Errorf("%s imports agent: command/agent.go is the only door to the daemon", pkg)
 			}

@@ -42,7 +42,7 @@ func (d *decoder) bind(f *proxy.Frontend, k tree.Node) {
 		}
 	}
 	b.TLS = d.bindsTLS(own, k)
-	col := 0
+	col, quic, tcp := 0, false, false
 	for part := range strings.SplitSeq(k.Args[0].Text, ",") {
 		b.Pos = k.Args[0].Pos
 		b.Pos.Col += col
@@ -54,19 +54,28 @@ func (d *decoder) bind(f *proxy.Frontend, k tree.Node) {
 			continue
 		}
 		for _, p := range places {
-			b.Addr, b.Unix = p.Addr, p.Unix
+			b.Addr, b.Unix, b.QUIC = p.Addr, p.Unix, p.QUIC
+			quic, tcp = quic || p.QUIC, tcp || !p.QUIC
 			f.Binds = append(f.Binds, b)
 		}
 	}
+	switch {
+	case quic && tcp:
+		d.errorf(k.Args[0].Pos, "write a bind for each", "addresses of QUIC and others can't share a line")
+	case quic && b.TLS != nil && b.TLS.ALPN == "":
+		b.TLS.ALPN = h3 // goes without saying
+	}
 }
 
-// families are the prefixes of an address that say what it is one of.
+// families are the prefixes of an address that say what it is one of. QUIC is for clients alone.
 var families = []struct {
-	prefix    string
-	four, six bool
-}{{"ipv4@", true, false}, {"ipv6@", false, true}, {"tcp4@", true, false}, {"tcp6@", false, true}, {"tcp@", true, true}, {"ip@", true, true}}
+	prefix          string
+	four, six, quic bool
+}{{"ipv4@", true, false, false}, {"ipv6@", false, true, false}, {"tcp4@", true, false, false}, {"tcp6@", false, true, false},
+	{"tcp@", true, true, false}, {"ip@", true, true, false}, {"quic4@", true, false, true}, {"quic6@", false, true, true}}
 
-// listenPlaces reads [IP]:PORT[-PORT], /PATH or abns@NAME; no IP or * is every IPv4 address.
+// listenPlaces reads [IP]:PORT[-PORT], /PATH or abns@NAME; no IP or * is every IPv4 address, behind quic6@ and its like
+// every IPv6 one.
 func listenPlaces(s string) (places []proxy.Bind, meant, problem string) {
 	if path, ok := unixPath(s); ok {
 		if problem = unixProblem(path); problem != "" {
@@ -74,10 +83,10 @@ func listenPlaces(s string) (places []proxy.Bind, meant, problem string) {
 		}
 		return []proxy.Bind{{Unix: path}}, "", ""
 	}
-	four, six := true, true
+	four, six, quic := true, true, false
 	for _, f := range families {
 		if rest, ok := strings.CutPrefix(s, f.prefix); ok {
-			s, four, six = rest, f.four, f.six
+			s, four, six, quic = rest, f.four, f.six, f.quic
 			break
 		}
 	}
@@ -106,7 +115,7 @@ func listenPlaces(s string) (places []proxy.Bind, meant, problem string) {
 		}
 	}
 	for p := int(first); p <= int(last); p++ {
-		places = append(places, proxy.Bind{Addr: netip.AddrPortFrom(ip, uint16(p))})
+		places = append(places, proxy.Bind{Addr: netip.AddrPortFrom(ip, uint16(p)), QUIC: quic})
 	}
 	return places, "", ""
 }

@@ -88,6 +88,7 @@ func (v *validator) frontend(f *proxy.Frontend) {
 	}
 	for _, b := range f.Binds {
 		v.bindTLS(b.TLS)
+		v.bindQUIC(f, b)
 	}
 	if f.Mode == proxy.UDP {
 		v.udpFrontend(f)
@@ -225,8 +226,8 @@ func (v *validator) bindsOf(doc Document) {
 	seen := map[string]source.Pos{}
 	for _, f := range doc.Proxy.Frontends {
 		for _, b := range f.Binds {
-			place := b.Place() + " " + b.Interface
-			if f.Mode == proxy.UDP {
+			place := b.Addr.String() + b.Unix + " " + b.Interface
+			if f.Mode == proxy.UDP || b.QUIC {
 				place += " udp"
 			}
 			if first, ok := seen[place]; ok {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -20,7 +21,8 @@ func bindLines(binds []proxy.Bind) []string {
 		for _, f := range []struct {
 			word string
 			on   bool
-		}{{"accept-proxy", x.AcceptProxy}, {"v4v6", x.V4V6}, {"v6only", x.V6Only}, {"transparent", x.Transparent}} {
+		}{{"accept-proxy", x.AcceptProxy}, {"v4v6", x.V4V6}, {"v6only", x.V6Only}, {"transparent", x.Transparent},
+			{"quic-force-retry", x.ForceRetry}} {
 			if f.on {
 				ws = append(ws, f.word)
 			}
@@ -62,10 +64,7 @@ func (w writer) frontend(f *proxy.Frontend, g proxy.Global) {
 }
 
 func bindAddress(b proxy.Bind) string {
-	if b.Addr.Addr().String() == "0.0.0.0" {
-		return "*:" + b.Addr.String()[len("0.0.0.0:"):]
-	}
-	return b.Place()
+	return strings.Replace(b.Place(), "0.0.0.0:", "*:", 1)
 }
 
 // sourceWords spells where connections come from: the address, whose it is, and the interface.

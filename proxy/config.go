@@ -29,6 +29,7 @@ type Global struct {
 	CABase       string        // in front of relative names of CA and CRL files
 	CrtBase      string        // in front of relative names of certificates and crt-lists
 	H2           H2
+	QUIC         QUIC
 	// What only the haproxy personality or a future issue acts on. Kept so that no spelling loses it.
 	Daemon              bool
 	User, Group         string
@@ -43,6 +44,14 @@ type H2 struct {
 	InitialWindowSize    int // bytes a stream may send ahead, 65535
 	MaxConcurrentStreams int // of a connection, 100
 	MaxFrameSize         int // bytes, 16384
+}
+
+// QUIC are the tune.quic.* settings and no-quic; zero is the default.
+type QUIC struct {
+	Disabled       bool          // addresses of QUIC are not listened on
+	IdleTimeout    time.Duration // a connection on which nothing comes for so long is over; 30 s
+	MaxStreams     int           // requests at a time on a connection; 100
+	RetryThreshold int           // half-open connections of an address, beyond which clients have to show that theirs is theirs; 100
 }
 
 // Proto is a protocol that a connection speaks from its first byte. The zero Proto is the mode's own, HTTP/1 for HTTP.
@@ -200,6 +209,8 @@ type Bind struct {
 	TLS  *BindTLS // nil: clear
 
 	Proto       Proto
+	QUIC        bool   // of UDP, for HTTP/3; TLS is not nil then
+	ForceRetry  bool   // of QUIC: every client has to show that its address is its own before anything is kept of it
 	AcceptProxy bool   // each connection begins with a header of the PROXY protocol
 	V4V6        bool   // [::] takes IPv4 as well
 	V6Only      bool   // it does not; wins over V4V6
@@ -220,6 +231,10 @@ func (b Bind) Place() string {
 		return "abns" + b.Unix
 	case b.Unix != "":
 		return b.Unix
+	case b.QUIC && b.Addr.Addr().Is4():
+		return "quic4@" + b.Addr.String()
+	case b.QUIC:
+		return "quic6@" + b.Addr.String()
 	}
 	return b.Addr.String()
 }

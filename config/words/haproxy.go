@@ -29,6 +29,11 @@ var haproxyGlobal = []Word{
 	{Name: "tune.h2.initial-window-size", Type: Int, Max: 1<<31 - 1, Field: "H2.InitialWindowSize", Doc: "Bytes that may be sent ahead on an HTTP/2 stream; 0: 65535. A connection's streams together have 1 MiB, or this if it is more."},
 	{Name: "tune.h2.max-concurrent-streams", Type: Int, Max: 1<<31 - 1, Field: "H2.MaxConcurrentStreams", Doc: "Requests at a time on one HTTP/2 connection; 0: 100."},
 	{Name: "tune.h2.max-frame-size", Type: Int, Max: 16777215, Field: "H2.MaxFrameSize", Doc: "Bytes of an HTTP/2 frame; 0: 16384. More than a buffer holds (65,527) is never announced, less than 16384 neither."},
+	{Name: "tune.quic.frontend.max-idle-timeout", Type: Duration, Unit: time.Millisecond, Max: 1<<31 - 1, Field: "QUIC.IdleTimeout", Doc: "A QUIC connection on which nothing comes for so long is over; 0: 30 seconds."},
+	{Name: "tune.quic.frontend.max-streams-bidi", Type: Int, Max: 65535, Field: "QUIC.MaxStreams", Doc: "Requests at a time on one QUIC connection; 0: 100."},
+	{Name: "tune.quic.retry-threshold", Type: Int, Max: 1<<31 - 1, Field: "QUIC.RetryThreshold", Doc: "Half-open QUIC connections of an address, beyond which a new client has to answer a Retry packet: that its address is its own is known then. 0: 100."},
+	{Name: "no-quic", Type: Flag, Field: "QUIC.Disabled", Doc: "Addresses of QUIC are read and not listened on."},
+	{Name: "limited-quic", Type: Flag, Status: Accepted, Note: "QUIC is whole here whatever TLS library the system has", Doc: "QUIC with what a plain OpenSSL can do of it."},
 	{Name: "daemon", Type: Flag, Field: "Daemon", Status: Accepted, Note: "the agent stays in the foreground; the service manager runs it", Doc: "Go to the background."},
 	{Name: "user", Type: String, Field: "User", Status: Accepted, Note: "the agent keeps the user it was started as", Doc: "User to become after the ports are bound."},
 	{Name: "group", Type: String, Field: "Group", Status: Accepted, Note: "the agent keeps the group it was started as", Doc: "Group to become after the ports are bound."},
@@ -44,7 +49,7 @@ var haproxyGlobal = []Word{
 }
 
 var haproxyProxy = []Word{
-	{Name: "bind", In: []string{"frontend", "listen", "override-frontend"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[-PORT][,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one and, unless the system has it otherwise, every IPv4 one. An address the machine does not own yet may be bound. `/PATH` and `abns@NAME` are Unix sockets."},
+	{Name: "bind", In: []string{"frontend", "listen", "override-frontend"}, Type: Line, Args: []string{"address"}, Sub: "bind", Doc: "`bind [IP]:PORT[-PORT][,...]`: addresses to listen on; `*` is every IPv4 address, `[::]` every IPv6 one and, unless the system has it otherwise, every IPv4 one. An address the machine does not own yet may be bound. `/PATH` and `abns@NAME` are Unix sockets. `quic4@IP:PORT` and `quic6@IP:PORT` take HTTP/3 over UDP; they need `ssl`."},
 	{Name: "mode", In: anyProxy, Type: Enum, Enum: []string{"", "tcp", "http", "udp"}, Later: []string{"health", "log", "spop"}, Default: "tcp", Field: "Mode", Doc: "What the proxy understands of the bytes it carries."},
 	{Name: "maxconn", In: front, Type: Int, Max: 1<<31 - 1, Field: "MaxConn", Doc: "Concurrent connections of the frontend; 0: as many as the process."},
 	{Name: "rate-limit sessions", In: front, Type: Int, Max: 1<<22 - 1, Field: "SessionRate", Doc: "Sessions of the frontend that begin a second; more wait in the kernel's backlog. 0: no bound."},
@@ -132,6 +137,7 @@ var haproxyLine = []Word{
 	{Name: "v4v6", In: []string{"bind"}, Type: Flag, Field: "V4V6", Doc: "`[::]` takes IPv4 too, whatever the system's default is."},
 	{Name: "v6only", In: []string{"bind"}, Type: Flag, Field: "V6Only", Doc: "`[::]` takes IPv6 alone."},
 	{Name: "transparent", In: []string{"bind"}, Type: Flag, Field: "Transparent", Doc: "Take connections to addresses of other machines too, which the kernel has been told to send here (IP_TRANSPARENT)."},
+	{Name: "quic-force-retry", In: []string{"bind"}, Type: Flag, Field: "ForceRetry", Doc: "Each QUIC client has to answer a Retry packet first, at the price of a round trip: nothing is kept for an address that is not the client's own."},
 	{Name: "interface", In: []string{"bind"}, Type: String, Field: "Interface", Doc: "Only what comes in there."},
 	{Name: "backlog", In: []string{"bind"}, Type: Int, Max: 1<<31 - 1, Field: "Backlog", Doc: "Connections that the kernel keeps waiting; the system's limit is somaxconn."},
 	{Name: "mode", In: []string{"bind"}, Type: String, Field: "Mode", Doc: "Permissions of a Unix socket's file, octal."},

@@ -40,9 +40,9 @@ var haproxyLaterWords = []struct {
 		force-cfg-parser-pause grace h1-accept-payload-with-any-method h1-case-adjust h1-case-adjust-file
 		h2-workaround-bogus-websocket-clients httpclient.resolvers.id httpclient.ssl.verify httpclient.retries
 		httpclient.timeout.connect insecure-fork-wanted insecure-setuid-wanted issuers-chain-path key-base
-		limited-quic localpeer log-send-hostname log-tag lua-load lua-load-per-thread lua-prepend-path master-worker
+		localpeer log-send-hostname log-tag lua-load lua-load-per-thread lua-prepend-path master-worker
 		max-spread-checks maxcomprate maxcompcpuusage maxconnrate maxpipes maxsessrate maxsslconn maxsslrate maxzlibmem
-		mworker-max-reloads nbtgroups no-memory-trimming no-quic node noepoll noevports nogetaddrinfo nokqueue nopoll
+		mworker-max-reloads nbtgroups no-memory-trimming node noepoll noevports nogetaddrinfo nokqueue nopoll
 		noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.mode pp2-never-send-local presetenv
 		prealloc-fd profiling.memory profiling.tasks quiet resetenv server-state-base server-state-file set-dumpable
 		set-var set-var-fmt setcap setenv shm-stats-file ssl-default-bind-client-sigalgs
@@ -91,7 +91,7 @@ var haproxyLaterLine = []struct{ scope, words string }{
 		default-crt:1 defer-accept ecdhe:1 expose-fd:1 force-sslv3
 		generate-certificates guid-prefix:1 id:1 level:1 maxconn:1 mss:1 namespace:1 nbconn:1
 		nice:1 no-alpn no-ca-names no-strict-sni npn:1
-		process:1 quic-cc-algo:1 quic-force-retry quic-socket:1 severity-output:1 shards:1
+		process:1 quic-cc-algo:1 quic-socket:1 severity-output:1 shards:1
 		sigalgs:1 tcp-md5sig:1 tcp-ss:1 tcp-ut:1 tfo thread:1
 		tls-tickets`},
 	{"server", `agent-addr:1 agent-check agent-inter:1 agent-port:1 agent-send:1 allow-0rtt check-alpn:1 check-proto:1

@@ -21,6 +21,7 @@ const resolveTimeout = 3 * time.Second
 // names that don't resolve. Nothing changes.
 func (e *Engine) CanRun(c proxy.Config) source.Problems {
 	var ps source.Problems
+	c = withoutDisabled(c)
 	e.mu.Lock()
 	groups := make(map[place]bool, len(e.groups))
 	for a := range e.groups {
@@ -153,6 +154,7 @@ func resolveAll(c proxy.Config, ps *source.Problems) map[string]endpoint {
 // connections, counters and health go on. It may be called before Run, which then serves what was opened here.
 func (e *Engine) Apply(c proxy.Config) source.Problems {
 	var ps source.Problems
+	c = withoutDisabled(c)
 	checkNames(c, &ps)
 	twice := checkBinds(c, &ps)
 	names := resolveAll(c, &ps)
@@ -411,12 +413,19 @@ func (e *Engine) openBind(bc *bindConf, p place, b *proxy.Bind, held []holder, o
 	}
 	bc.group = g
 	g.bind.Store(bc)
+	if p.quic && g.quic == nil && e.state == running {
+		e.serveQUIC(g)
+	}
 }
 
 func (e *Engine) closeGroup(g *group) {
 	g.remove()
 	if e.state == fresh {
 		g.close()
+		return
+	}
+	if g.place.quic {
+		e.retireQUIC(g)
 		return
 	}
 	e.each(func(l *loop) {
@@ -461,6 +470,11 @@ func (e *Engine) ownInodes() map[uint64]bool {
 	own := map[uint64]bool{}
 	for _, g := range e.groups {
 		for _, i := range g.inodes {
+			own[i] = true
+		}
+	}
+	for _, r := range e.retiring {
+		for _, i := range r.inodes {
 			own[i] = true
 		}
 	}

@@ -16,7 +16,8 @@ const watchEvery = 5 * time.Second
 // compileBind makes what an address needs. What stays the same goes on, its tickets above all; nil: it can't be served.
 // Where an address was served over TLS, certificates that are no good leave it with those it has.
 func (e *Engine) compileBind(rt *frontend, p place, b *proxy.Bind, n int, global *proxy.Global, ps *source.Problems) *bindConf {
-	bc := &bindConf{fe: rt, name: b.Name, maxConn: int64(b.MaxConn), number: uint16(n + 1), proto: b.Proto, acceptProxy: b.AcceptProxy}
+	bc := &bindConf{fe: rt, name: b.Name, maxConn: int64(b.MaxConn), number: uint16(n + 1), proto: b.Proto, acceptProxy: b.AcceptProxy,
+		quic: global.QUIC, forceRetry: b.ForceRetry}
 	bc.deferred = (rt.conf.Load().deferred || b.TLS != nil) && b.Unix == "" // over TLS too the client begins
 	if bc.name == "" {
 		bc.name = strconv.Itoa(n + 1)

@@ -61,6 +61,8 @@ type bindConf struct {
 	acceptProxy bool
 	proto       proxy.Proto
 	tls         *tlsconf.Bind // nil: clear
+	quic        proxy.QUIC
+	forceRetry  bool // of QUIC
 }
 
 // times are nanoseconds, 0 for no limit; the fallbacks between them are resolved.

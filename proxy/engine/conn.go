@@ -83,6 +83,7 @@ type conn struct {
 	h1         bool // a preface begins no HTTP/2
 	in, out    *buffer
 	tls        *secure // nil: clear
+	told       *secure // of a client over QUIC: what it agreed on with those who hand its requests on to here
 	s          *session
 	mux        *mux    // of a socket that carries HTTP/2
 	stream     *stream // instead of a socket: one of a mux's

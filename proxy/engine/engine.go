@@ -64,6 +64,10 @@ type Engine struct {
 
 	pages sync.WaitGroup // statistics pages being made
 
+	quics    sync.WaitGroup // addresses of QUIC that are not wanted any more, until their last client has gone
+	retiring map[place]retired
+	quicTurn atomic.Uint32 // of the loops, in taking clients over QUIC
+
 	mu      sync.Mutex
 	loops   []*loop
 	writer  *accesslog.Writer
@@ -80,6 +84,7 @@ type Engine struct {
 	places  map[string]*frontSlot
 	tallies map[string]tallied // by the name of the proxy
 	state   runState
+	ctx     context.Context // Run's, while it runs
 	cancel  context.CancelFunc
 }
 
@@ -98,7 +103,7 @@ const resolveEvery = 5 * time.Second
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
-		groups: map[place]*group{}, places: map[string]*frontSlot{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
+		groups: map[place]*group{}, retiring: map[place]retired{}, places: map[string]*frontSlot{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
 		certs: tlsconf.NewStore()}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
@@ -170,6 +175,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, l := range loops {
 		work.Go(func() { l.run(ctx) })
 	}
+	e.ctx = ctx
+	for _, g := range e.groups {
+		if g.place.quic {
+			e.serveQUIC(g)
+		}
+	}
 	e.mu.Unlock()
 	work.Go(func() { e.resolveAgain(ctx) })
 	work.Go(func() { e.watchCertificates(ctx) })
@@ -180,9 +191,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.state = ended
 	for _, g := range e.groups { // their sockets were closed by the loops
 		g.remove()
+		if g.quic != nil {
+			e.retireQUIC(g)
+		}
 	}
 	e.groups = map[place]*group{}
 	e.mu.Unlock()
+	e.quics.Wait()
 	e.pages.Wait()
 	e.shakes.Wait()
 	stopLog()
@@ -224,6 +239,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 	cancel := e.cancel
 	for _, g := range e.groups {
 		g.remove()
+		if g.quic != nil {
+			g.quic.Leave()
+		}
 	}
 	e.each(func(l *loop) { l.drain() })
 	e.mu.Unlock()

@@ -30,7 +30,11 @@ func (s *session) beginH2() verdict {
 		local := s.local()
 		s.dest = &local
 	}
-	l.newMux(&s.client, s, http2.NewServer(s.fe.conf.Load().h2, &l.h2streams, &l.fields))
+	settings := s.fe.conf.Load().h2
+	if s.client.told != nil {
+		settings.MaxStreams = quicStreams // QUIC bounds them
+	}
+	l.newMux(&s.client, s, http2.NewServer(settings, &l.h2streams, &l.fields))
 	return s.enter(phaseH2)
 }
 
@@ -155,11 +159,22 @@ func (s *session) clientReset() {
 	s.end()
 }
 
-// line2 is a request's line as it is logged: the version is that of the client's connection.
-func appendLine2(dst, line []byte) []byte {
+// major is the version of the client's HTTP, whose streams the requests are: 2, or 3 over QUIC.
+func (c *conn) major() int {
+	switch {
+	case c.stream != nil:
+		return c.stream.m.major
+	case c.told != nil:
+		return 3
+	}
+	return 2
+}
+
+// appendLine2 is a request's line as it is logged: the version is that of the client's connection.
+func appendLine2(dst, line []byte, major int) []byte {
 	dst = append(dst, line[:min(len(line), cap(dst))]...)
 	if n := len(dst); n > 8 && string(dst[n-8:]) == "HTTP/1.1" {
-		dst[n-3], dst[n-1] = '2', '0'
+		dst[n-3], dst[n-1] = '0'+byte(major), '0'
 	}
 	return dst
 }

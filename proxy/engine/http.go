@@ -170,7 +170,7 @@ func (s *session) headDone() verdict {
 	s.requests++
 	t.minor, t.method = h.Minor, h.Method
 	if s.client.stream != nil {
-		t.line = appendLine2(t.line, h.Line.Of(in))
+		t.line = appendLine2(t.line, h.Line.Of(in), s.client.major())
 	} else {
 		t.line = append(t.line, h.Line.Of(in)[:min(h.Line.Len(), cap(t.line))]...)
 	}

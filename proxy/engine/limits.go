@@ -54,26 +54,40 @@ func fixedDescriptors(c proxy.Config, loops int) int64 {
 // leastConns is served however few descriptors there are.
 const leastConns = 64
 
-// fitConnections decides how many client connections the descriptors allow: two each, the client's and the server's. A
-// maxconn that was asked for is cut down to what fits.
-func fitConnections(wanted int, fixed, limit int64) (maxConn, need int64) {
-	room := max((limit-fixed)/2, leastConns)
+// eachConn is how many descriptors a client connection takes: its own and a server's. One over QUIC has none of its own,
+// but both ends of the pair of sockets by which it reaches its loop.
+func eachConn(c proxy.Config) int64 {
+	for _, f := range c.Frontends {
+		for _, b := range f.Binds {
+			if b.QUIC {
+				return 3
+			}
+		}
+	}
+	return 2
+}
+
+// fitConnections decides how many client connections the descriptors allow, at so many each. A maxconn that was asked for is
+// cut down to what fits.
+func fitConnections(wanted int, each, fixed, limit int64) (maxConn, need int64) {
+	room := max((limit-fixed)/each, leastConns)
 	maxConn = room
 	if wanted > 0 {
 		maxConn = min(int64(wanted), room)
-		return maxConn, 2*int64(wanted) + fixed
+		return maxConn, each*int64(wanted) + fixed
 	}
-	return maxConn, 2*maxConn + fixed
+	return maxConn, each*maxConn + fixed
 }
 
 // applyLimits sets what the process may take, and tells it when it changes; mu is held.
 func (e *Engine) applyLimits(c proxy.Config) {
 	fixed := fixedDescriptors(c, len(e.loops))
 	limit := descriptorLimit()
-	if need := 2*int64(c.Global.MaxConn) + fixed; need > limit {
+	each := eachConn(c)
+	if need := each*int64(c.Global.MaxConn) + fixed; need > limit {
 		limit = raiseDescriptors(need)
 	}
-	maxConn, need := fitConnections(c.Global.MaxConn, fixed, limit)
+	maxConn, need := fitConnections(c.Global.MaxConn, each, fixed, limit)
 	// Server connections that wait for use may have a quarter: HAProxy's tune.pool-high-fd-ratio.
 	e.poolRoom.Store(max(limit/4/int64(len(e.loops)), 16))
 	e.connRate.Store(int64(lower(c.Global.MaxConnRate, c.Global.MaxSessRate)))

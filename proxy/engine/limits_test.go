@@ -16,17 +16,18 @@ import (
 // TestFitConnections: two descriptors a connection, as HAProxy counts: maxconn 30000 with 18 others needs 60018.
 func TestFitConnections(t *testing.T) {
 	for _, c := range []struct {
-		wanted       int
-		fixed, limit int64
-		conns, need  int64
+		wanted             int
+		each, fixed, limit int64
+		conns, need        int64
 	}{
-		{30000, 18, 100000, 30000, 60018},
-		{30000, 18, 60018, 30000, 60018},
-		{30000, 18, 60016, 29999, 60018},
-		{0, 40, 20000, 9980, 20000},
-		{0, 400, 256, leastConns, 2*leastConns + 400},
+		{30000, 2, 18, 100000, 30000, 60018},
+		{30000, 2, 18, 60018, 30000, 60018},
+		{30000, 2, 18, 60016, 29999, 60018},
+		{30000, 3, 18, 100000, 30000, 90018},
+		{0, 2, 40, 20000, 9980, 20000},
+		{0, 2, 400, 256, leastConns, 2*leastConns + 400},
 	} {
-		if conns, need := fitConnections(c.wanted, c.fixed, c.limit); conns != c.conns || need != c.need {
+		if conns, need := fitConnections(c.wanted, c.each, c.fixed, c.limit); conns != c.conns || need != c.need {
 			t.Errorf("maxconn %d, %d others, limit %d: %d connections, needs %d; want %d and %d", c.wanted, c.fixed, c.limit, conns, need, c.conns, c.need)
 		}
 	}

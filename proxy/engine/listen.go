@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/http3"
 )
 
 const (
@@ -26,7 +27,8 @@ type group struct {
 	conn   gauge   // connections
 	fds    []int32 // of loop i
 	inodes []uint64
-	file   fileID // of a Unix socket
+	file   fileID          // of a Unix socket
+	quic   *http3.Listener // of QUIC, once it is served; the socket is its own then
 }
 
 // acceptor is a loop's socket of a group.
@@ -48,6 +50,9 @@ func listen(p place, b *proxy.Bind, n int) (*group, error) {
 			return nil, err
 		}
 		return g, nil
+	}
+	if p.quic {
+		n = 1 // connections are told apart by what is in their packets
 	}
 	for range n {
 		fd, err := listenOne(g.place, b)
@@ -182,7 +187,7 @@ func deferAccept(fd int32, on bool) {
 
 // listenOn starts accepting on the loop's socket of a group.
 func (l *loop) listenOn(g *group) {
-	if g.fds == nil { // closed before the loop ran
+	if g.place.quic || g.fds == nil { // no loop's, or closed before the loop ran
 		return
 	}
 	fd := g.fds[l.id]

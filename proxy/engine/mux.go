@@ -19,6 +19,7 @@ type mux struct {
 	l       *loop
 	c       *conn    // the socket
 	tls     *secure  // nil: clear
+	major   int      // of the client's HTTP
 	s       *session // of a client's connection; nil: it leads to a server
 	h       *http2.Conn
 	streams int     // with a session
@@ -52,7 +53,7 @@ const (
 
 // newMux makes the mux of a client's connection.
 func (l *loop) newMux(c *conn, s *session, h *http2.Conn) *mux {
-	m := &mux{l: l, c: c, tls: c.tls, s: s, h: h, idleAt: l.now}
+	m := &mux{l: l, c: c, tls: c.secured(), major: c.major(), s: s, h: h, idleAt: l.now}
 	m.timer.owner = m
 	c.mux = m
 	m.put(h.Greet(m.out()))

@@ -22,10 +22,11 @@ type place struct {
 	dual        bool // [::] takes IPv4 as well
 	transparent bool
 	dgram       bool // of UDP
+	quic        bool // for HTTP/3; dgram as well
 }
 
 func placeOf(mode proxy.Mode, b *proxy.Bind) place {
-	p := place{dgram: mode == proxy.UDP, addr: b.Addr, unix: b.Unix, device: b.Interface, transparent: b.Transparent}
+	p := place{dgram: mode == proxy.UDP || b.QUIC, quic: b.QUIC, addr: b.Addr, unix: b.Unix, device: b.Interface, transparent: b.Transparent}
 	p.dual = b.Unix == "" && p.six() && b.Addr.Addr().IsUnspecified() && !b.V6Only && (b.V4V6 || dualByDefault())
 	return p
 }
@@ -33,7 +34,7 @@ func placeOf(mode proxy.Mode, b *proxy.Bind) place {
 func (p place) six() bool { return p.addr.Addr().Is6() && !p.addr.Addr().Is4In6() }
 
 // String is the address as people write it.
-func (p place) String() string { return proxy.Bind{Addr: p.addr, Unix: p.unix}.Place() }
+func (p place) String() string { return proxy.Bind{Addr: p.addr, Unix: p.unix, QUIC: p.quic}.Place() }
 
 // same reports whether two binds of a configuration would share out one address's connections.
 func (p place) same(o place) bool {

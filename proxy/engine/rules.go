@@ -25,7 +25,9 @@ func (s *session) look() *rule.Ctx {
 	}
 	c.Begin()
 	l.looking = s
-	c.HTTP2 = s.client.stream != nil
+	if s.client.stream != nil {
+		c.Major = s.client.major()
+	}
 	if w := s.client.secured(); w != nil {
 		c.TLS, c.SNI = true, w.sni
 	}

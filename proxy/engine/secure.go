@@ -63,8 +63,11 @@ func (c *conn) alpn() string {
 
 // secured is what there is of TLS on the connection that carries c, which may be one of HTTP/2: nil in clear.
 func (c *conn) secured() *secure {
-	if c.stream != nil {
+	switch {
+	case c.stream != nil:
 		return c.stream.m.tls
+	case c.told != nil:
+		return c.told
 	}
 	return c.tls
 }

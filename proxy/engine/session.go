@@ -229,7 +229,7 @@ func (s *session) protocol() verdict {
 		l.ring.Put(fc.sink, accesslog.Info, l.line)
 	}
 	switch {
-	case s.http && (s.bind.proto == proxy.H2Proto || s.client.alpn() == "h2"):
+	case s.http && (s.bind.proto == proxy.H2Proto || s.client.alpn() == "h2" || s.client.told != nil):
 		return s.beginH2()
 	case s.http:
 		return s.enter(phaseIdle)

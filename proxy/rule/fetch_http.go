@@ -41,8 +41,11 @@ func init() {
 	fetches["base"] = &fetchDef{out: Str, needs: atRequest, suffixed: true, costly: true, make: req(base)}
 	fetches["req.ver"] = &fetchDef{out: Str, needs: atRequest, make: req(func(c *Ctx, m *Message, v *Value) bool {
 		v.setStr(versions[m.Head.Minor&1])
-		if c.HTTP2 {
+		switch c.Major {
+		case 2:
 			v.setStr(version2)
+		case 3:
+			v.setStr(version3)
 		}
 		return true
 	})}
@@ -79,6 +82,7 @@ func fieldFetches() {
 var (
 	versions = [2][]byte{[]byte("1.0"), []byte("1.1")}
 	version2 = []byte("2.0")
+	version3 = []byte("3.0")
 )
 
 // base is the host followed by the path.

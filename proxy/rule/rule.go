@@ -65,7 +65,7 @@ const (
 type Ctx struct {
 	Req, Res      *Message // nil: not there, or not any more
 	Src, Dst      netip.AddrPort
-	HTTP2         bool      // the request came as HTTP/2
+	Major         int       // 2 or 3: the request came as HTTP/2 or HTTP/3
 	TLS           bool      // the client speaks TLS to us
 	SNI           string    // the name it asked for then
 	Payload       []byte    // what the other side has sent so far, where no protocol is read
@@ -120,7 +120,7 @@ func NewCtx() *Ctx {
 func (c *Ctx) Begin() {
 	c.Src, c.Dst = netip.AddrPort{}, netip.AddrPort{}
 	c.Req, c.Res, c.TLS, c.SNI, c.Payload, c.Final = nil, nil, false, "", nil, true
-	c.HTTP2 = false
+	c.Major = 0
 	c.Vars, c.Session, c.Front, c.Back = nil, nil, "", ""
 	c.Tracks, c.SessionTracks, c.Captures, c.Line = nil, nil, nil, nil
 	c.LogLevel, c.Class, c.Offset, c.NoRetry = "", 0, 0, false

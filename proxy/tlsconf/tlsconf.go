@@ -76,8 +76,8 @@ func (b *Bind) use(s *set) {
 	b.seal()
 }
 
-// seal sets the ticket keys. Connections that asked for a client's certificate have keys of their own for each CA file, so
-// that no session opens a door it was not let in by.
+// seal sets the ticket keys, on what GetConfigForClient answers too: QUIC has that alone. Connections that asked for a
+// client's certificate have keys of their own for each CA file, so that no session opens a door it was not let in by.
 func (b *Bind) seal() {
 	s := b.now.Load()
 	keys := s.tickets
@@ -86,9 +86,7 @@ func (b *Bind) seal() {
 	}
 	b.base.SetSessionTicketKeys(derive(keys, &b.src.TLSParams))
 	for _, e := range s.all {
-		if e.params.src.Verify != proxy.VerifyNone {
-			e.config.SetSessionTicketKeys(derive(keys, e.params.src))
-		}
+		e.config.SetSessionTicketKeys(derive(keys, e.params.src))
 	}
 }
 
