@@ -91,8 +91,7 @@ func (l *link) write() {
 		l.changed.Broadcast()
 		l.mu.Unlock()
 		if _, err := l.conn.Write(buf); err != nil {
-			l.close()
-			return
+			return // the loop has closed: read has its last words still to read, and ends the link then
 		}
 	}
 }
