@@ -24,7 +24,7 @@ func TestHAProxyQUIC(t *testing.T) {
 	ca := pki.New(t)
 	file := ca.Write("site.pem", ca.ECDSA("a.example").PEM())
 	text := fmt.Sprintf(runCfg, filepath.Dir(r.file)+"/pid", "20s", r.addr, "one", server.Listener.Addr())
-	r.write(strings.Replace(text, "    default_backend", "    bind quic4@"+r.addr+" ssl crt "+file+"\n    http-after-response set-header x-version %[req.ver]\n    default_backend", 1))
+	r.write(strings.Replace(text, "    default_backend", "    bind quic4@"+r.addr+" ssl crt "+file+"\n    http-request set-var(txn.version) req.ver\n    http-after-response set-header x-version %[var(txn.version)]\n    default_backend", 1))
 	r.signal(syscall.SIGUSR2)
 	r.await("Loading success")
 	tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool, ServerName: "a.example"}}
