@@ -277,8 +277,8 @@ func TestQUICTrailers(t *testing.T) {
 	}
 }
 
-// webSocketEcho is a server that consents to a WebSocket and says back what it hears.
-func webSocketEcho(t *testing.T) proxy.Server {
+// upgradedEcho is a server that consents to a WebSocket and says back what it hears.
+func upgradedEcho(t *testing.T) proxy.Server {
 	return rawServer(t, "a", func(c net.Conn, r *bufio.Reader) {
 		r.ReadString('\n')
 		head, err := textproto.NewReader(r).ReadMIMEHeader()
@@ -293,7 +293,7 @@ func webSocketEcho(t *testing.T) proxy.Server {
 
 // TestQUICWebSocket: an extended CONNECT (RFC 9220) is an upgrade at the server.
 func TestQUICWebSocket(t *testing.T) {
-	s := startQUIC(t, []proxy.Server{webSocketEcho(t)}, nil)
+	s := startQUIC(t, []proxy.Server{upgradedEcho(t)}, nil)
 	client, _ := s.h3Client(nil)
 	stream, err := client.OpenRequestStream(t.Context())
 	if err != nil {
