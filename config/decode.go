@@ -29,6 +29,7 @@ type decoder struct {
 	broken   map[string]bool       // settings that were given, but wrong: nobody needs to hear that they are missing
 	places   map[string]source.Pos // of settings that have no Pos of their own, for the cross checks
 	spots    spots                 // where each word of a section stands
+	filters  []tree.Word           // caches that `filter` lines name
 	tls      tlsDefaults           // of the global section
 	secured  []securedLine         // the lines that they stand in for
 	quiet    bool                  // the lines of a defaults section are told about once, not for each proxy
@@ -64,6 +65,8 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 			d.setDefaults(n)
 		case "frontend", "backend", "listen":
 			d.proxy(n)
+		case "cache":
+			d.cache(n)
 		default:
 			if !d.section(n) {
 				d.nodeSetting(n)

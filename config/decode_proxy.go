@@ -215,6 +215,10 @@ func (d *decoder) commonLine(p proxyState, k tree.Node) {
 		}
 	case "stats enable", "stats uri", "stats refresh", "stats realm", "stats auth":
 		d.stats(commons, k)
+	case "compression algo", "compression type", "compression offload", "compression direction":
+		d.compression(commons, k)
+	case "filter":
+		d.filter(k)
 	case "errorfile", "errorloc", "errorloc302", "errorloc303":
 		d.errorFile(commons, k)
 	default:

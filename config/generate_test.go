@@ -65,6 +65,7 @@ func addr4(t *rapid.T, label string) netip.Addr {
 var genDocument = rapid.Custom(func(t *rapid.T) Document {
 	d := emptyDocument()
 	d.Proxy.Global = genGlobal(t)
+	d.Proxy.Caches = list(t, "caches", 2, func(i int) proxy.Cache { return genCache(t, i) })
 	d.Proxy.Backends = list(t, "backends", 3, func(i int) proxy.Backend { return genBackend(t, i, &d) })
 	d.Proxy.Frontends = list(t, "frontends", 3, func(i int) proxy.Frontend { return genFrontend(t, i, &d) })
 	d.VRRP.Global = genVRRPGlobal(t)
@@ -83,6 +84,8 @@ func genGlobal(t *rapid.T) proxy.Global {
 		NbThread:    num(t, "nbthread", 0, 256),
 		H2: proxy.H2{HeaderTableSize: num(t, "h2 table", 0, 65535), InitialWindowSize: num(t, "h2 window", 0, 1<<31-1),
 			MaxConcurrentStreams: num(t, "h2 streams", 0, 1<<31-1), MaxFrameSize: num(t, "h2 frame", 0, 1<<24-1)},
+		Compression: proxy.Tune{Level: num(t, "level", 0, 9), Rate: num(t, "comp rate", 0, 1<<31-1), CPU: num(t, "comp cpu", 0, 100),
+			Memory: num(t, "comp memory", 0, 1<<20)},
 		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
 		SpreadChecks: num(t, "spread", 0, 50),
 		HardStop:     millis(t, "hard stop"),
@@ -131,6 +134,7 @@ func genCommon(t *rapid.T, front bool, global []proxy.LogTarget) proxy.Common {
 		}
 		c.ErrorFiles = append(c.ErrorFiles, f)
 	}
+	c.Compression = maybe(t, "compression", func() *proxy.Compression { return genCompression(t) })
 	c.NoLinger = rapid.Bool().Draw(t, "nolinger")
 	c.ClientKeepAlive, c.ServerKeepAlive = front && rapid.Bool().Draw(t, "clitcpka"), !front && rapid.Bool().Draw(t, "srvtcpka")
 	c.ForwardFor = maybe(t, "forwardfor", func() *proxy.ForwardFor {

@@ -63,7 +63,7 @@ func Load(files []File, options ...Options) (Document, Node, source.Problems) {
 			}
 		}
 		doc := d.finish()
-		v := &validator{doc: doc, broken: d.broken, places: d.places}
+		v := &validator{doc: doc, broken: d.broken, places: d.places, filters: d.filters}
 		v.run()
 		ps := append(d.ps, v.ps...)
 		if opts.Tolerant {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
@@ -23,11 +24,13 @@ type validator struct {
 	doc     Document
 	broken  map[string]bool
 	places  map[string]source.Pos // of settings that have no Pos of their own
+	filters []tree.Word           // caches that `filter` lines name
 	ps      source.Problems
 	secured source.Pos // the bind line whose TLS was looked at last
 }
 
 func (v *validator) run() {
+	v.caches()
 	for i := range v.doc.Proxy.Frontends {
 		v.frontend(&v.doc.Proxy.Frontends[i])
 	}
@@ -113,6 +116,7 @@ func (v *validator) target(f *proxy.Frontend, name string, at source.Pos) {
 }
 
 func (v *validator) common(kind, name string, c *proxy.Common, at source.Pos) {
+	v.compression(kind, name, c)
 	if c.Mode == proxy.HTTP {
 		return
 	}

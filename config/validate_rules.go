@@ -6,12 +6,17 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/cache"
 	"github.com/reeve-lb/reeve/proxy/rule"
 )
 
 // rules compiles the rules of all proxies for their mistakes. Files that they name are the machine's that runs them.
 func (v *validator) rules() {
-	p := rule.New(rule.Options{Figure: rule.Figures(&v.doc.Proxy), Table: rule.Tables(&v.doc.Proxy)})
+	known := func(name string) (*cache.Cache, bool) {
+		_, ok := v.findCache(name)
+		return nil, ok
+	}
+	p := rule.New(rule.Options{Figure: rule.Figures(&v.doc.Proxy), Table: rule.Tables(&v.doc.Proxy), Cache: known})
 	for i := range v.doc.Proxy.Frontends {
 		f := &v.doc.Proxy.Frontends[i]
 		p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Front: f}, &f.Rules)

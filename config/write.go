@@ -20,6 +20,9 @@ func WriteHCL(d Document) []byte {
 	f := hclwrite.NewEmptyFile()
 	w := writer{body: f.Body()}
 	w.globals(d)
+	for i := range d.Proxy.Caches {
+		w.top("cache", d.Proxy.Caches[i].Name).scalars("cache", &d.Proxy.Caches[i])
+	}
 	for i := range d.Proxy.Frontends {
 		w.frontend(&d.Proxy.Frontends[i], d.Proxy.Global)
 	}
@@ -58,7 +61,7 @@ func (w writer) group(name string) writer {
 
 // set writes an attribute; the first half of a two-word keyword is its block.
 func (w writer) set(name string, v cty.Value) {
-	if first, second, ok := strings.Cut(name, " "); ok && (first == "timeout" || first == "stats") {
+	if first, second, ok := strings.Cut(name, " "); ok && (first == "timeout" || first == "stats" || first == "compression") {
 		w, name = w.group(first), second
 	}
 	w.body.SetAttributeValue(attribute.Replace(name), v)
@@ -78,7 +81,7 @@ func (w writer) list(name string, lines []string) {
 }
 
 func (w writer) forced(name string, lines []string) {
-	if first, second, ok := strings.Cut(name, " "); ok && first == "stats" {
+	if first, second, ok := strings.Cut(name, " "); ok && (first == "stats" || first == "compression") {
 		w, name = w.group(first), second
 	}
 	name = attribute.Replace(name)

@@ -119,6 +119,10 @@ func (w writer) common(c *proxy.Common, options []string, g proxy.Global) {
 	w.list("option", options)
 	w.list("log", logLines(c.Log, g.Log))
 	w.errorFiles(c.ErrorFiles)
+	if c.Compression != nil {
+		w.list("compression algo", c.Compression.Algos)
+		w.list("compression type", c.Compression.Types)
+	}
 	if c.Stats == nil {
 		return
 	}

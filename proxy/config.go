@@ -13,6 +13,7 @@ import (
 // Config is the whole data plane. Order within a slice is the order of the file, which is also the order of evaluation.
 type Config struct {
 	Global    Global
+	Caches    []Cache
 	Frontends []Frontend
 	Backends  []Backend
 }
@@ -30,6 +31,7 @@ type Global struct {
 	CrtBase      string        // in front of relative names of certificates and crt-lists
 	H2           H2
 	QUIC         QUIC
+	Compression  Tune
 	// What only the haproxy personality or a future issue acts on. Kept so that no spelling loses it.
 	Daemon              bool
 	User, Group         string
@@ -126,7 +128,8 @@ type Common struct {
 	Stats       *Stats
 	Timeouts    Timeouts
 	Rules
-	ErrorFiles []ErrorFile
+	Compression *Compression // nil: none
+	ErrorFiles  []ErrorFile
 	// BufferRequest: a request goes on when all of it is here, or as much as there is room for.
 	BufferRequest bool
 	NoLinger      bool // option nolinger: a close forgets what has not been sent

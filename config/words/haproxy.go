@@ -14,6 +14,7 @@ var haproxyTop = []Word{
 	{Name: "defaults", Type: Block, Args: []string{"name"}, Sub: "defaults", Doc: "Values for the proxies that follow, until the next `defaults`. They are written into each proxy when the file is read."},
 	{Name: "frontend", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "frontend", Doc: "Where clients arrive: addresses and the rules that pick a backend."},
 	{Name: "backend", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "backend", Doc: "Servers and the way one of them is chosen."},
+	{Name: "cache", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "cache", Doc: "A store of small answers in memory, for the rules `http-request cache-use NAME` and `http-response cache-store NAME`. What is in it is lost when these settings change."},
 	{Name: "listen", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "listen", Doc: "A frontend and a backend of one name, the backend being the frontend's default."},
 }
 

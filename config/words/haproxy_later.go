@@ -33,7 +33,7 @@ var haproxyLaterWords = []struct {
 	in    []string
 	words string
 }{
-	{[]string{"haproxy"}, `peers resolvers userlist mailers cache http-errors ring log-forward log-profile program fcgi-app
+	{[]string{"haproxy"}, `peers resolvers userlist mailers http-errors ring log-forward log-profile program fcgi-app
 		crt-store acme traces healthcheck`},
 	{[]string{"global"}, `busy-polling cluster-secret cpu-map dataplane-program default-path description
 		deviceatlas-json-file external-check expose-deprecated-directives expose-experimental-directives fd-hard-limit
@@ -41,7 +41,7 @@ var haproxyLaterWords = []struct {
 		h2-workaround-bogus-websocket-clients httpclient.resolvers.id httpclient.ssl.verify httpclient.retries
 		httpclient.timeout.connect insecure-fork-wanted insecure-setuid-wanted issuers-chain-path key-base
 		localpeer log-send-hostname log-tag lua-load lua-load-per-thread lua-prepend-path master-worker
-		max-spread-checks maxcomprate maxcompcpuusage maxconnrate maxpipes maxsessrate maxsslconn maxsslrate maxzlibmem
+		max-spread-checks maxconnrate maxpipes maxsessrate maxsslconn maxsslrate
 		mworker-max-reloads nbtgroups no-memory-trimming node noepoll noevports nogetaddrinfo nokqueue nopoll
 		noreuseport nosplice numa-cpu-mapping ocsp-update.disable ocsp-update.mode pp2-never-send-local presetenv
 		prealloc-fd profiling.memory profiling.tasks quiet resetenv server-state-base server-state-file set-dumpable
@@ -50,15 +50,15 @@ var haproxyLaterWords = []struct {
 		ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
 		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level
 		ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
-		tune.bufsize tune.comp.maxlevel tune.fd.edge-triggered tune.http.cookielen
+		tune.bufsize tune.fd.edge-triggered tune.http.cookielen
 		tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
 		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
 		tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
 		tune.sndbuf.server tune.ssl.cachesize tune.ssl.keylog tune.ssl.lifetime
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv
 		uuid warn-blocked-traffic-after wurfl-data-file zero-warning`},
-	{anyProxy, `compression description disabled dispatch email-alert enabled errorfiles
-		filter force-persist grace guid http-after-response http-check http-error
+	{anyProxy, `description disabled dispatch email-alert enabled errorfiles
+		force-persist grace guid http-after-response http-check http-error
 		http-request http-response http-send-name-header id ignore-persist load-server-state-from-file
 		log-format log-format-sd log-steps log-tag max-keep-alive-queue max-session-srv-conns monitor-net monitor-uri
 		redirect reqadd reqdel reqirep reqrep rspadd rspdel server-state-file-name

@@ -202,3 +202,26 @@ func (v *Vars) store(i int, val *Value) bool {
 	v.values[i], v.set[i] = n, true
 	return true
 }
+
+// The proxy's own changes of a head go the way of the rules', so that they meet what rules have put in.
+
+// SetStatus gives an answer another status.
+func (e *Edits) SetStatus(status int, reason []byte) { e.status, e.reason = status, reason }
+
+// Put adds a header line to the message. name has to stay as it is. false: there is no room.
+func (m *Message) Put(e *Edits, name, value []byte) bool {
+	m.Edits = e
+	return e.add(name, value)
+}
+
+// Set gives the i-th line another value. false: there is no room.
+func (m *Message) Set(e *Edits, i int, value []byte) bool {
+	m.Edits = e
+	return e.replace(m, i, value)
+}
+
+// Drop takes the i-th line out.
+func (m *Message) Drop(e *Edits, i int) {
+	m.Edits = e
+	e.remove(m, i)
+}

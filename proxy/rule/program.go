@@ -10,6 +10,7 @@ import (
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/cache"
 	"github.com/reeve-lb/reeve/proxy/tally"
 )
 
@@ -21,6 +22,8 @@ type Options struct {
 	Figure func(fetch, name string) (func(now int64) int64, error)
 	// Table finds the stick-table of a proxy; nil: they are not looked at.
 	Table func(name string) *tally.Table
+	// Cache finds a cache; nil: the names are not looked at.
+	Cache func(name string) (c *cache.Cache, known bool)
 	Env   func(name string) (string, bool) // environment variables
 	Maps  *Maps                            // needed with File
 	Names *Names                           // of variables; shared by configurations that follow each other

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/reeve-lb/reeve/proxy/cache"
 	"github.com/reeve-lb/reeve/proxy/http1"
 )
 
@@ -88,6 +89,10 @@ type Ctx struct {
 	NewVars       func() *Vars
 	NewEdits      func() *Edits
 	NewTracks     func() *Tracks
+	// UseCache looks the request up in a cache, and StoreCache keeps the answer in one; nil: nothing happens. Cached is the
+	// name of the cache that the answer is from, "" for another answer.
+	UseCache, StoreCache func(*cache.Cache)
+	Cached               string
 
 	scratch []byte
 	used    int
@@ -123,7 +128,7 @@ func (c *Ctx) Begin() {
 	c.Major = 0
 	c.Vars, c.Session, c.Front, c.Back = nil, nil, "", ""
 	c.Tracks, c.SessionTracks, c.Captures, c.Line = nil, nil, nil, nil
-	c.LogLevel, c.Class, c.Offset, c.NoRetry = "", 0, 0, false
+	c.LogLevel, c.Class, c.Offset, c.NoRetry, c.Cached = "", 0, 0, false, ""
 	c.changed()
 }
 
@@ -286,6 +291,15 @@ func (m *Message) Has(lower string) bool {
 	}
 	return false
 }
+
+// Fields is how many header lines there are to look at, those that rules took out among them.
+func (m *Message) Fields() int { return m.fields() }
+
+// Field is the i-th header line as rules left it; ok is false where they took it out.
+func (m *Message) Field(i int) (name, value []byte, ok bool) { return m.field(i) }
+
+// Target is the request's path with its query as rules left it; empty for authority and asterisk form.
+func (m *Message) Target() []byte { return m.pathQuery() }
 
 // fields is how many header lines there are to look at, those taken out among them.
 func (m *Message) fields() int {
