@@ -182,6 +182,7 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 	}
 	e.makeBackends(c)
 	e.applyTallies(c)
+	e.applyCaches(c.Caches)
 	sets := compileRules(c, rule.New(e.ruleOptions()), &ps)
 	backs := e.applyBackends(c, names, sets, &ps)
 	e.applyFrontends(c, backs, sets, twice, held, &ps)
@@ -214,7 +215,7 @@ func (e *Engine) applyBackends(c proxy.Config, names map[string]endpoint, sets r
 		conf := &backConf{rt: rt, src: b, http: b.Mode == proxy.HTTP, algorithm: b.Balance, cookie: b.Cookie, cookieTail: compileCookie(b.Cookie), retries: b.Retries,
 			redispatch: b.Redispatch, times: compileTimes(b.Timeouts), forward: compileForward(b.ForwardFor), mode: b.ConnMode, stats: b.Stats,
 			reuse: b.HTTPReuse, retry: compileRetry(b), abort: b.AbortOnClose, pretend: b.PretendKeepAlive, buffer: b.BufferRequest,
-			pages: compilePages(b.ErrorFiles, ps), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}, responses: expected(b)}
+			pages: compilePages(b.ErrorFiles, ps), compress: compileCompression(b.Compression), socket: socketOptions{b.ServerKeepAlive, b.NoLinger}, responses: expected(b)}
 		conf.compileBalance(b)
 		rt.ordered.Store(conf.algorithm == proxy.LeastConn || conf.algorithm == proxy.LeastTime)
 		rt.fullConn.Store(int64(cmp.Or(b.FullConn, defaultFullConn(&c, b.Name, e.maxConn.Load()))))
@@ -375,7 +376,7 @@ func (e *Engine) applyFrontends(c proxy.Config, backs map[string]*backConf, sets
 func (e *Engine) compileFront(f *proxy.Frontend, backs map[string]*backConf) *frontConf {
 	conf := &frontConf{src: f, http: f.Mode == proxy.HTTP, fallback: backs[f.DefaultBackend], sink: e.writer.Sink(f.Log), format: f.LogFormat,
 		maxConn: int64(f.MaxConn), rate: int64(f.SessionRate), stats: f.Stats, mode: f.ConnMode, forward: compileForward(f.ForwardFor), times: compileTimes(f.Timeouts),
-		socket: socketOptions{f.ClientKeepAlive, f.NoLinger}}
+		socket: socketOptions{f.ClientKeepAlive, f.NoLinger}, compress: compileCompression(f.Compression), tune: compileTune(e.cfg.Global.Compression, len(e.loops))}
 	if !conf.http && conf.format == proxy.LogHTTP {
 		conf.format = proxy.LogTCP
 	}

@@ -22,6 +22,7 @@ type body struct {
 	done     bool // the last byte has been approved
 	unchunk  bool // the receiver is of HTTP/1.0: content only
 	big      bool // worth a big buffer
+	kept     bool // a copy goes to a cache
 	left     int64
 	approved int   // bytes at the head of the source's buffer
 	run      int   // bytes that came at a stretch
@@ -113,7 +114,11 @@ const (
 func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow {
 	l := s.l
 	for range budget {
+		before := b.approved
 		b.approve(src.in)
+		if b.kept && b.approved > before {
+			s.keepBody(src.in.data()[before:b.approved])
+		}
 		if f, ok := s.deliver(src, dst, b, count); !ok {
 			return f
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/compress"
 	"github.com/reeve-lb/reeve/proxy/http2"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
@@ -36,6 +37,8 @@ type frontConf struct {
 	pages    errorSet
 	socket   socketOptions
 	h2       http2.Settings
+	compress *compress.Settings // nil: nothing is compressed on its account
+	tune     pressTune
 }
 
 // socketOptions are those of connections, beyond what all have.
@@ -109,6 +112,7 @@ type backConf struct {
 	pretend    bool // option http-pretend-keepalive
 	buffer     bool // option http-buffer-request
 	pages      errorSet
+	compress   *compress.Settings
 	socket     socketOptions
 }
 

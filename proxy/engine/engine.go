@@ -80,6 +80,7 @@ type Engine struct {
 	serials uint32 // servers there have been
 	groups  map[place]*group
 	maps    rule.Maps
+	caches  map[string]cacheSlot
 	names   rule.Names
 	places  map[string]*frontSlot
 	tallies map[string]tallied // by the name of the proxy

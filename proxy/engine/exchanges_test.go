@@ -18,6 +18,7 @@ import (
 //	set WORDS         a line of haproxy.cfg for the proxy; SERVER in it is the server's address,
 //	                  SELF the section's own name
 //	backend NAME LINE another backend, whose server is the same, and a line of haproxy.cfg for it
+//	cache LINE        a line of a cache section, whose name is CACHE in the lines above
 //	server WORDS      words of haproxy.cfg for its server
 //	only whole        the pieces in which the bytes come are part of the exchange
 //	haproxy REASON    HAProxy 2.6 does otherwise, and what (sometimes, if it depends on who is quicker)
@@ -50,6 +51,7 @@ type rawExchange struct {
 	name    string
 	set     []string
 	backs   []backLine
+	cache   []string
 	server  []string
 	whole   bool
 	differs string
@@ -124,6 +126,9 @@ func (x *rawExchange) add(line string, n int) bool {
 		name, words, _ := strings.Cut(rest, " ")
 		x.backs = append(x.backs, backLine{name, words})
 		return name != ""
+	case "cache":
+		x.cache = append(x.cache, rest)
+		return true
 	case "server":
 		x.server = append(x.server, rest)
 		return true
@@ -278,6 +283,9 @@ func TestExchangesCoverTheIssue(t *testing.T) {
 		if per[class] < 8 {
 			t.Errorf("%d exchanges of %s, want 8", per[class], class)
 		}
+	}
+	if per["cache"] < 12 {
+		t.Errorf("%d exchanges of caches, want 12", per["cache"])
 	}
 	for _, feature := range strings.Fields(`keep_alive reuse pipelining chunked continue bodiless until_close upgrade connect http10 retry aborts
 		duplex limits errorfiles timeouts`) {

@@ -221,6 +221,11 @@ func addCounters(r *stats.Row, c *counters, now int64) {
 	r.SSLSess += c.handshakes
 	r.SSLReusedSess += c.resumed
 	r.SSLFailedHandshake += c.badHandshakes
+	r.CompIn += c.compIn
+	r.CompOut += c.compOut
+	r.CompRsp += c.compRsp
+	r.CacheLookups += c.cacheLookups
+	r.CacheHits += c.cacheHits
 	r.HrspOther += c.status[0]
 	r.Hrsp1xx += c.status[1]
 	r.Hrsp2xx += c.status[2]

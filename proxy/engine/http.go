@@ -247,6 +247,10 @@ func (s *session) rules() verdict {
 	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {
 		t.closing = true
 	}
+	s.wish()
+	if t.cached() {
+		return s.serveHit()
+	}
 	return s.buffer()
 }
 
@@ -394,6 +398,7 @@ func (s *session) answerDone() http1.Fault {
 	if s.answerRules(h, in) {
 		return http1.None // another answer takes its place
 	}
+	s.press(h, in)
 	if !s.composeAnswer(h, in, tunnel) {
 		return http1.TooManyHeaders
 	}
@@ -434,7 +439,12 @@ func (s *session) flushInterim() verdict {
 // answerBody moves the answer on until it is through.
 func (s *session) answerBody() verdict {
 	t := s.t
-	down := s.pump(s.server, &s.client, &t.res, countDown)
+	down := flowDone
+	if t.press != nil {
+		down = s.pumpPressed()
+	} else {
+		down = s.pump(s.server, &s.client, &t.res, countDown)
+	}
 	switch down {
 	case flowDone:
 		return s.finish()
@@ -476,7 +486,9 @@ func (s *session) cut(who, when byte) verdict {
 // eachServerSide counts in the backend's and the server's row.
 func (s *session) eachServerSide(f func(*counters)) {
 	f(s.t.bc.rt.per[s.l.id])
-	f(s.t.sc.rt.per[s.l.id])
+	if s.t.sc != nil { // the answer is a server's
+		f(s.t.sc.rt.per[s.l.id])
+	}
 }
 
 // badAnswer is a server that speaks no good HTTP: one request is lost.
@@ -551,6 +563,7 @@ func (s *session) exchangeTimeout() {
 // finish ends a transaction that went well: log, give the server back, and see whether the client goes on.
 func (s *session) finish() verdict {
 	t := s.t
+	s.kept()
 	switch {
 	case !t.serverKeep || !t.sent || !s.reusable():
 		s.dropServer()

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/compress"
 )
 
 // What the process has room for: descriptors, computed when a configuration is applied, and memory, accounted by each loop
@@ -152,7 +153,7 @@ func (l *loop) share() int64 { return l.e.memory / int64(len(l.e.loops)) * 4 / 5
 
 // spoken is what this loop's connections and requests may come to take.
 func (l *loop) spoken() int64 {
-	return int64(l.count)*idleCost + int64(l.active)*requestCost + int64(l.bigs)*bigBuffer
+	return int64(l.count)*idleCost + int64(l.active)*requestCost + int64(l.bigs)*bigBuffer + int64(l.encoders.Used())*compress.Cost
 }
 
 // noRoom counts a refusal for want of memory; the log hears of it once a second.

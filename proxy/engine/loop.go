@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/compress"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/http2"
 	"github.com/reeve-lb/reeve/proxy/rule"
@@ -75,6 +76,15 @@ type loop struct {
 	captures []*rule.Captures
 	kept     map[*session]*rule.Vars // variables of connections, which few have
 	scratch  []byte                  // of answers that are made here
+
+	wish      compress.Wish // scratch of what a client accepts
+	encoders  compress.Pool
+	pressings []*pressing // free ones
+	pressed   inflow      // bytes that went into encoders
+	busy      int64       // percent of the time before lookedAt that the thread was running, ns before that
+	ran       int64
+	lookedAt  int64
+	cachings  []*caching // free ones
 
 	h2streams http2.Pool
 	stamp     accesslog.Stamp

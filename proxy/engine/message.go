@@ -137,6 +137,7 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 		switch {
 		case hd.ID == http1.Upgrade && h.Status == 101:
 		case hd.Hop,
+			t.press != nil && framing(hd.ID),
 			(h.LengthDropped || tunnel) && hd.ID == http1.ContentLength,
 			tunnel && hd.ID == http1.TransferEncoding, // the server's mistake, which the client would have to ignore
 			hd.ID == http1.TransferEncoding && t.minor == 0,
@@ -147,7 +148,10 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 	}
 	w.added(e)
 	s.l.freeEdits(&s.l.answered.Edits)
-	if t.bc.cookie != nil {
+	if t.press != nil {
+		w.text("transfer-encoding: chunked\r\n")
+	}
+	if t.bc.cookie != nil && !t.cached() {
 		s.giveCookie(&w, h, in)
 	}
 	switch {
@@ -302,6 +306,9 @@ func (s *session) log() {
 	}
 	if t.own {
 		e.Server = "<STATS>"
+	}
+	if t.cached() && t.started {
+		e.Server = "<CACHE>"
 	}
 	if t.sc != nil {
 		e.Server = t.sc.rt.name

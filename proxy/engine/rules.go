@@ -20,6 +20,7 @@ func (s *session) look() *rule.Ctx {
 	if c == nil {
 		c = rule.NewCtx()
 		c.NewEdits, c.NewVars, c.NewTracks, c.Local = l.takeEdits, l.takeVars, l.takeTracks, l.localOf
+		c.UseCache, c.StoreCache = l.useCache, l.storeCache
 		c.Random ^= uint64(l.wall) + uint64(l.id)<<32
 		l.rules = c
 	}
@@ -40,6 +41,9 @@ func (s *session) look() *rule.Ctx {
 		c.Vars, c.Tracks, c.Captures, c.Line = s.t.vars, s.t.tracks, s.t.captures, s.t.line
 		if s.t.bc != nil {
 			c.Back = s.t.bc.rt.name
+		}
+		if s.t.cached() {
+			c.Cached = s.t.caching.from.Name()
 		}
 	}
 	return c

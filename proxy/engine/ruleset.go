@@ -3,10 +3,12 @@ package engine
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/reeve-lb/reeve/internal/source"
 	"github.com/reeve-lb/reeve/proxy"
+	"github.com/reeve-lb/reeve/proxy/cache"
 	"github.com/reeve-lb/reeve/proxy/rule"
 )
 
@@ -74,7 +76,10 @@ func rootCause(err error) error {
 
 // checkRules tells what would keep this node from running the rules: files that are not there, above all.
 func checkRules(c proxy.Config, ps *source.Problems) {
-	compileRules(c, rule.New(rule.Options{File: readRuleFile, Figure: rule.Figures(&c), Table: rule.Tables(&c), Env: os.LookupEnv, Maps: &rule.Maps{}}), ps)
+	known := func(name string) (*cache.Cache, bool) {
+		return nil, slices.ContainsFunc(c.Caches, func(k proxy.Cache) bool { return k.Name == name })
+	}
+	compileRules(c, rule.New(rule.Options{File: readRuleFile, Figure: rule.Figures(&c), Table: rule.Tables(&c), Env: os.LookupEnv, Cache: known, Maps: &rule.Maps{}}), ps)
 }
 
 // compileRules compiles the rules of all proxies.
@@ -150,7 +155,7 @@ type frontSlot = atomic.Pointer[frontend]
 
 // options are what the rules of this engine's configurations are compiled with; mu is held.
 func (e *Engine) ruleOptions() rule.Options {
-	return rule.Options{File: readRuleFile, Figure: e.figure, Table: e.tallyOf, Env: os.LookupEnv, Maps: &e.maps, Names: &e.names}
+	return rule.Options{File: readRuleFile, Figure: e.figure, Table: e.tallyOf, Env: os.LookupEnv, Cache: e.findCache, Maps: &e.maps, Names: &e.names}
 }
 
 // Maps are the map files of the running configuration, to be looked at and changed while it runs.

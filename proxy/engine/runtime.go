@@ -31,6 +31,8 @@ type counters struct {
 	lbtot, cliAbrt, srvAbrt, intercepted          uint64
 	connect, reuse                                uint64
 	handshakes, resumed, badHandshakes            uint64
+	compIn, compOut, compRsp                      uint64
+	cacheLookups, cacheHits                       uint64
 	status                                        [6]uint64 // other, 1xx .. 5xx
 	last                                          int64     // when the last session began, ns since base
 	qtime, ctime, rtime, ttime                    average

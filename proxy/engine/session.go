@@ -9,6 +9,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/compress"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/rule"
 	"github.com/reeve-lb/reeve/proxy/tally"
@@ -33,6 +34,7 @@ const (
 	phaseTunnel
 	phaseTalk    // datagrams both ways
 	phasePage    // the statistics page is being made
+	phaseHit     // an answer from a cache goes out
 	phaseReply   // an answer of our own goes out
 	phaseInspect // rules look at the first bytes of a TCP connection
 	phaseTarpit  // an answer is held back
@@ -115,6 +117,10 @@ type txn struct {
 	inspected int64  // since when rules look at a connection's first bytes
 	logLevel  string // that rules set
 	noRetry   bool   // disable-l7-retry
+
+	coding  compress.Coding // that the client's answer may have
+	press   *pressing       // an answer that has it
+	caching *caching        // nil: nothing to do with caches
 }
 
 func (l *loop) newTxn() *txn {
@@ -140,6 +146,8 @@ func (l *loop) freeTxn(t *txn) {
 	l.freeVars(&t.vars)
 	l.freeTracks(&t.tracks)
 	l.freeCaptures(&t.captures)
+	l.freePressing(&t.press)
+	l.freeCaching(&t.caching)
 	t.clear()
 	l.active--
 	if len(l.txns) < 4096 {
@@ -158,7 +166,7 @@ func (t *txn) clear() {
 	t.class, t.offset, t.hash, t.keyed = 0, 0, 0, keyUnasked
 	t.lastSeen, t.firstSeen = 0, 0
 	t.line = t.line[:0]
-	t.logLevel, t.noRetry = "", false
+	t.logLevel, t.noRetry, t.coding = "", false, compress.None
 }
 
 // begin makes a session of an accepted descriptor.
@@ -290,6 +298,8 @@ func (s *session) step() verdict {
 		return s.tunnel()
 	case phaseTalk:
 		return s.talk()
+	case phaseHit:
+		return s.sendHit()
 	case phaseReply:
 		return s.reply()
 	case phaseInspect:
@@ -376,6 +386,8 @@ func (s *session) timeout() {
 		s.tunnelTimeout()
 	case phaseTalk:
 		s.talkTimeout()
+	case phaseHit:
+		s.cut('c', 'D')
 	case phaseInspect: // the rules decide by what there is
 	case phaseTarpit:
 		s.release()

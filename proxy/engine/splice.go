@@ -83,7 +83,7 @@ func (s *session) spliceable(src, dst *conn, b *body) bool {
 	if b.pipe != nil {
 		return true
 	}
-	if !src.plain() || !dst.plain() {
+	if !src.plain() || !dst.plain() || b.kept {
 		return false
 	}
 	if b.run < spliceAfter || b.approved > 0 || src.in != nil && src.in.r < src.in.w || dst.out != nil || !src.readable || src.eof || src.broken {

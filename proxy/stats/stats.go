@@ -125,6 +125,11 @@ type Row struct {
 	Cookie        string `json:"cookie,omitempty"`
 	Algo          string `json:"algo,omitempty"`
 	ConnTot       uint64 `json:"conn_tot"`
+	CompIn        uint64 `json:"comp_in"` // bytes that went into compression, and that came out
+	CompOut       uint64 `json:"comp_out"`
+	CompRsp       uint64 `json:"comp_rsp"` // answers that were compressed
+	CacheLookups  uint64 `json:"cache_lookups"`
+	CacheHits     uint64 `json:"cache_hits"`
 	Intercepted   uint64 `json:"intercepted"`
 	Connect       uint64 `json:"connect"`
 	Reuse         uint64 `json:"reuse"`
