@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,19 @@ listen "l" {
 	want := proxy.Cache{Name: "c", TotalMaxSize: 64, MaxObjectSize: 100 << 10, MaxAge: 4 * time.Minute, ProcessVary: true, MaxSecondaryEntries: 5, Pos: cfg.Proxy.Caches[0].Pos}
 	if cfg.Proxy.Caches[0] != want {
 		t.Errorf("%+v", cfg.Proxy.Caches[0])
+	}
+}
+
+// TestPlanSpeaksOfCaches: differences have the names of the file.
+func TestPlanSpeaksOfCaches(t *testing.T) {
+	const text = "cache c\n total-max-size 4\nbackend b\n mode http\n timeout connect 1s\n timeout server 1s\n compression algo gzip\n"
+	a, b := loadText(t, "a.cfg", text), loadText(t, "b.cfg", strings.NewReplacer("size 4", "size 5", "gzip", "br").Replace(text))
+	var got []string
+	for _, c := range Diff(a, b) {
+		got = append(got, c.String())
+	}
+	if want := "~ cache c / total_max_size: 4 -> 5\n~ backend b / compression / algo 1: gzip -> br"; strings.Join(got, "\n") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, "\n"), want)
 	}
 }
 

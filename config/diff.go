@@ -364,6 +364,7 @@ func secret(path string) bool {
 
 // spelled are the fields whose word is not just their name in another case.
 var spelled = map[string]string{
+	"Caches": "cache", "Algos": "algo", "Types": "type",
 	"Instances": "vrrp_instance", "Scripts": "vrrp_script", "Addresses": "virtual_ipaddress", "Excluded": "virtual_ipaddress_excluded",
 	"TrackScripts": "track_script", "TrackInterfaces": "track_interface", "SyncGroups": "vrrp_sync_group", "GarpGroups": "garp_group",
 	"Processes": "vrrp_track_process", "Files": "track_file", "TrackGroups": "track_group", "UnicastPeers": "unicast_peer",
