@@ -122,7 +122,7 @@ func TestCachesLiveThroughChanges(t *testing.T) {
 // TestHitsAreCompressed: what is stored is as the server sent it; who takes gzip gets it compressed, over HTTP/2 too.
 func TestHitsAreCompressed(t *testing.T) {
 	server, n := counting(t, 50000)
-	s := start(t, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
+	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
 		cachingConf("c")(c)
 		compressing("gzip")(c)
 	})

@@ -177,7 +177,7 @@ func TestEncodersAreBounded(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	s := start(t, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
+	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
 		compressing("gzip")(c)
 		c.Global.Compression.Memory = 2 * compress.Cost >> 20 // for two
 	})
@@ -214,7 +214,7 @@ func TestEncodersAreBounded(t *testing.T) {
 // TestCompressionRate: above maxcomprate answers go out as they are.
 func TestCompressionRate(t *testing.T) {
 	server := handler(t, "a", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("x", 40000)) })
-	s := start(t, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
+	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
 		compressing("gzip")(c)
 		c.Global.Compression.Rate = 30
 	})
