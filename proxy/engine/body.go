@@ -117,7 +117,9 @@ func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow 
 		before := b.approved
 		b.approve(src.in)
 		if b.kept && b.approved > before {
-			s.keepBody(src.in.data()[before:b.approved])
+			if s.keepBody(src.in.data()[before:b.approved]); b.done {
+				s.kept() // before the client can ask again
+			}
 		}
 		if f, ok := s.deliver(src, dst, b, count); !ok {
 			return f

@@ -338,7 +338,7 @@ func storedHead(out *buffer, m *rule.Message) bool {
 	w.text("HTTP/1.1 200 OK\r\n")
 	for i := range m.Fields() {
 		name, value, ok := m.Field(i)
-		if !ok || i < h.N && (h.Headers[i].Hop || framing(h.Headers[i].ID)) || i >= h.N && ownHeader(name) ||
+		if !ok || i < h.N && (h.Headers[i].Hop || ofFraming(h.Headers[i].ID)) || i >= h.N && ownHeader(name) ||
 			http1.EqualFold(name, "age") {
 			continue
 		}
@@ -347,7 +347,7 @@ func storedHead(out *buffer, m *rule.Message) bool {
 	return !w.full && out.w < http1.MaxHead-64
 }
 
-func framing(id http1.ID) bool { return id == http1.ContentLength || id == http1.TransferEncoding }
+func ofFraming(id http1.ID) bool { return id == http1.ContentLength || id == http1.TransferEncoding }
 
 // keepBody copies what was approved of a body that is stored.
 func (s *session) keepBody(fresh []byte) {

@@ -137,7 +137,7 @@ func (s *session) composeAnswer(h *http1.Head, in []byte, tunnel bool) bool {
 		switch {
 		case hd.ID == http1.Upgrade && h.Status == 101:
 		case hd.Hop,
-			t.press != nil && framing(hd.ID),
+			t.press != nil && ofFraming(hd.ID),
 			(h.LengthDropped || tunnel) && hd.ID == http1.ContentLength,
 			tunnel && hd.ID == http1.TransferEncoding, // the server's mistake, which the client would have to ignore
 			hd.ID == http1.TransferEncoding && t.minor == 0,

@@ -258,6 +258,7 @@ func (s *session) pumpPressed() flow {
 				return flowFault
 			}
 			if b.done {
+				s.kept() // before the client can ask again
 				s.endPressed()
 			}
 			continue
