@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/net/http2"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,18 +28,16 @@ func linked(t *testing.T, h http.HandlerFunc) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	far, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
+	srv := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	l := newLink(near, func() {})
 	var work sync.WaitGroup
+	work.Go(func() { srv.Serve(listener) })
 	work.Go(l.write)
 	work.Go(l.read)
-	work.Go(func() { (&http2.Server{}).ServeConn(far, &http2.ServeConnOpts{Handler: h}) })
 	t.Cleanup(func() {
 		l.close()
+		srv.Close()
 		work.Wait()
 	})
 	return l
