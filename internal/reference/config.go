@@ -28,6 +28,7 @@ var parts = []part{
 		{"Sections", "", []string{"haproxy"}},
 		{"`global`", "", []string{"global"}},
 		{"Proxies", "The second column says in which sections a word may stand: **d**efaults, **f**rontend, **b**ackend, **l**isten.", proxies},
+		{"`cache NAME`", "", []string{"cache"}},
 		{"On a `bind` line", "", []string{"bind"}},
 		{"On a `server` line", "", []string{"server"}},
 		{"On a `cookie` line", "", []string{"cookie"}},
