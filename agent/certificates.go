@@ -50,7 +50,7 @@ func (a *Agent) Certificates() []api.Certificate {
 	for _, set := range a.inForceTLS().Certificates {
 		i := slices.IndexFunc(out, func(c api.Certificate) bool { return c.File == set.Name })
 		if i < 0 {
-			c, _ := tlsconf.Check(set.Name, set.PEM, set.Set)
+			c, _ := tlsconf.Check(set.Name, set.PEM, set.Set) // good at that time, else it had not been agreed on
 			c.File = set.Name
 			i, out = len(out), append(out, row(c))
 		}

@@ -54,10 +54,10 @@ type actionDef struct {
 var actions map[string]actionDef
 
 // actionsLater are those that HAProxy has and this release has not.
-var actionsLater = set(`auth add-acl del-acl set-map del-map capture early-hint do-resolve lua normalize-uri sc-inc-gpc0
-	sc-inc-gpc1 sc-inc-gpc sc-set-gpt0 sc-set-gpt sc-add-gpc set-src set-src-port set-dst set-dst-port set-nice set-tos set-mark set-timeout
-	track-sc0 track-sc1 track-sc2 use-service wait-for-body wait-for-handshake send-spoe-group set-bandwidth-limit switch-mode expect-proxy
-	expect-netscaler-cip close attach-srv pause set-fc-mark set-fc-tos set-bc-mark set-bc-tos set-retries do-log`)
+var actionsLater = set(`auth add-acl del-acl set-map del-map early-hint do-resolve lua normalize-uri sc-inc-gpc sc-set-gpt sc-add-gpc set-src
+	set-src-port set-dst set-dst-port set-nice set-tos set-mark set-timeout use-service wait-for-body wait-for-handshake
+	send-spoe-group set-bandwidth-limit switch-mode expect-proxy expect-netscaler-cip close attach-srv pause set-fc-mark
+	set-fc-tos set-bc-mark set-bc-tos set-retries do-log`)
 
 func init() {
 	actions = map[string]actionDef{

@@ -209,3 +209,12 @@ func TestProblems(t *testing.T) {
 		}
 	}
 }
+
+// An action that has come is no longer said to be missing.
+func TestLaterActionsAreMissing(t *testing.T) {
+	for name := range actionsLater {
+		if _, ok := actions[name]; ok {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
