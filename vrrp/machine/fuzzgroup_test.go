@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"net/netip"
 	"testing"
 	"time"
@@ -133,6 +134,8 @@ func FuzzGroup(f *testing.F) {
 	f.Add([]byte{4, 0, 0, 1, 0, 2, 0, 31, 0, 0, 0, 1, 0, 20, 1, 2, 0, 31, 0, 6, 50, 9, 0, 20, 3, 31, 0})
 	// Of a cluster: granted, extended, lost.
 	f.Add([]byte{1, 0, 0, 1, 0, 31, 0, 18, 0, 31, 0, 12, 1, 31, 0, 13, 1, 31, 0, 15, 1, 20, 0, 31, 0})
+	// MASTER, then one of two is held up for three seconds, with an old timer's event due.
+	f.Add(append([]byte{0, 0, 0, 1, 0, 31, 0, 0, 0, 1, 0, 31, 0}, bytes.Repeat([]byte{7<<5 | 1, 0}, 45)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < 2 || len(b) > 400 {
 			return

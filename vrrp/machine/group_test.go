@@ -229,6 +229,12 @@ func TestMember(t *testing.T) {
 	if r.m.State() != Backup {
 		t.Errorf("%v after all faults are gone", r.m.State())
 	}
+	// Held up for longer than its right lasts, with a timer's event of before still on its way: the group has to hear that
+	// it left, not only that it wants to be MASTER again.
+	r = master()
+	r.now = r.now.Add(4 * time.Second)
+	r.feed(Fired{MasterDown})
+	r.want(Backup, "remove, -> BACKUP, tell BACKUP wants BACKUP, notify BACKUP, tell BACKUP wants BACKUP")
 }
 
 // TestGroupWithoutQuorum: members of a cluster's group fall back to plain VRRP together, and a wish of that time is void when

@@ -189,7 +189,7 @@ func (s *step) announce() {
 
 func (s *step) fired(t Timer) {
 	switch {
-	case t == MasterDown && s.state == Backup && s.plain():
+	case t == MasterDown && s.state == Backup && s.plain() && !s.lapsed: // else it fired for an earlier BACKUP
 		s.masterDown()
 	case t == AdvertTick && s.state == Master:
 		s.tick()
