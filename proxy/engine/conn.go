@@ -253,9 +253,10 @@ func (l *loop) close(c *conn) {
 		return
 	}
 	l.fds[c.fd] = nil
-	if c.tls == nil || l.unsecure(c) {
-		sysClose(c.fd)
+	if c.tls != nil {
+		l.unsecure(c)
 	}
+	sysClose(c.fd)
 	c.fd = -1
 	l.free(&c.in)
 	l.free(&c.out)

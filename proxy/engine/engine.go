@@ -58,9 +58,9 @@ type Engine struct {
 	stir  chan struct{} // tend has something to do
 
 	certs   *tlsconf.Store
-	slots   chan struct{}  // who may compute a handshake
+	slots   chan struct{}  // who may compute for a handshake apart from its loop
 	shaking gauge          // handshakes under way
-	shakes  sync.WaitGroup // their goroutines
+	shakes  sync.WaitGroup // goroutines that compute for them
 
 	pages sync.WaitGroup // statistics pages being made
 
@@ -186,6 +186,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	work.Go(func() { e.resolveAgain(ctx) })
 	work.Go(func() { e.watchCertificates(ctx) })
 	work.Go(func() { e.tend(ctx) })
+	heap := newCollecting()
+	e.rest.look, e.rest.over = heap.look, heap.over
 	work.Go(func() { e.rest.run(ctx, most) })
 	work.Wait()
 	e.mu.Lock()

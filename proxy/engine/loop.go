@@ -41,6 +41,8 @@ type loop struct {
 	big       []*buffer
 	sessions  []*session // free ones
 	spares    []*conn    // free server connections
+	due       []*secure  // handshakes whose turn it is
+	shakers   []*shaker  // free ones
 	txns      []*txn
 	pipes     []*pipe    // free ones
 	records   [][]byte   // free ones, for what is read over TLS
@@ -163,6 +165,7 @@ func (l *loop) run(ctx context.Context) {
 		for i := range evs[:n] {
 			l.dispatch(&evs[i])
 		}
+		l.runShakes()
 		l.wheel.advance(l.now / int64(time.Millisecond))
 		l.runAgain()
 		l.settleMuxes()
@@ -178,7 +181,7 @@ func (l *loop) clock() {
 // wait looks without waiting as long as there was something the last time: that costs less than handing the thread's
 // right to run back and forth. Then it sleeps until an event or the next timer.
 func (l *loop) wait(evs []unix.EpollEvent, busy bool) int {
-	pending := len(l.again)+len(l.muxes) > 0
+	pending := len(l.again)+len(l.muxes)+len(l.due) > 0
 	if busy || pending {
 		if n := sysEpollNow(l.ep, evs); n > 0 || pending {
 			return n
@@ -266,6 +269,7 @@ func (l *loop) shutdown() {
 		}
 	}
 	l.closePipes()
+	l.closeShakers()
 	l.mu.Lock()
 	sysClose(l.wake)
 	sysClose(int32(l.ep))

@@ -32,7 +32,7 @@ func (wouldBlock) Timeout() bool   { return true }
 func (wouldBlock) Temporary() bool { return true }
 
 // secure is what a connection over TLS has beyond its socket. To crypto/tls it is the net.Conn beneath. While hs is not
-// nil it belongs to the goroutine of the handshake, afterwards to the loop.
+// nil the handshake's coroutine reads and writes, afterwards the session.
 type secure struct {
 	tls     *tls.Conn
 	hs      *handshake // under way; nil: over
@@ -77,6 +77,10 @@ func (w *secure) Read(p []byte) (int, error) {
 	if w.hs != nil {
 		return w.hs.read(w, p)
 	}
+	return w.read(p)
+}
+
+func (w *secure) read(p []byte) (int, error) {
 	c := w.c
 	if !c.readable {
 		return 0, errWouldBlock
@@ -267,16 +271,16 @@ func (l *loop) quiet(c *conn) bool {
 	return n == 0 && c.tls.hungry
 }
 
-// unsecure ends TLS on a connection that is about to be closed, and reports whether the socket is the loop's to close.
-func (l *loop) unsecure(c *conn) bool {
+// unsecure ends TLS on a connection that is about to be closed.
+func (l *loop) unsecure(c *conn) {
 	w := c.tls
 	c.tls = nil
 	if w.hs != nil {
-		return w.hs.abandon()
+		w.cancel()
+		return
 	}
 	if w.err == nil && !c.shut && !c.broken && !c.deaf && w.out == nil {
 		w.tls.CloseWrite()
 	}
 	l.free(&w.out)
-	return true
 }

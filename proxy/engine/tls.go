@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,174 +15,8 @@ import (
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
 )
 
-// The handshake, with clients and with servers. Its arithmetic would hold up a loop for a millisecond, so that it runs on a
-// goroutine, which posts back. As many compute at a time as there are loops; the others, and those that wait for their
-// peer, are asleep. Each has a deadline, the session's.
-
-// maxHandshakes bounds how many are under way in the process, at some 20 kB each. Who comes then is closed.
-const maxHandshakes = 16384
-
-var (
-	errCanceled = errors.New("the handshake was given up")
-	errTooMany  = errors.New("too many handshakes at once")
-	errSilent   = errors.New("the peer was silent")
-	errLeft     = errors.New("the peer left")
-)
-
-// handshake is one under way.
-type handshake struct {
-	slots  chan struct{} // the right to compute
-	ready  chan struct{} // capacity 1: the socket may have something, or room
-	cancel chan struct{} // closed: nobody waits for the outcome any more
-	holds  bool          // one of slots; the goroutine's
-
-	mu     sync.Mutex
-	over   bool
-	orphan bool // the socket is the goroutine's to close
-}
-
-// shake begins a handshake on a connected socket. Its session runs when it is over.
-func (l *loop) shake(c *conn, peer net.Addr, role func(net.Conn, *tls.Config) *tls.Conn, config *tls.Config) {
-	hs := &handshake{slots: l.e.slots, ready: make(chan struct{}, 1), cancel: make(chan struct{})}
-	w := &secure{hs: hs, l: l, c: c, fd: c.fd, peer: peer}
-	w.tls = role(w, config)
-	c.tls = w
-	if l.e.shaking.add() > maxHandshakes {
-		l.e.shaking.sub()
-		w.hs, w.err = nil, errTooMany
-		return
-	}
-	l.arm(c)
-	l.e.shakes.Go(func() {
-		err := w.shake()
-		l.e.shaking.sub()
-		hs.mu.Lock()
-		hs.over = true
-		orphan := hs.orphan
-		hs.mu.Unlock()
-		if orphan {
-			sysClose(w.fd)
-			return
-		}
-		l.post(func() { l.shaken(w, err) }) // a loop that has ended closes the socket
-	})
-}
-
-// shake is the goroutine.
-func (w *secure) shake() error {
-	hs := w.hs
-	if err := hs.acquire(); err != nil {
-		return err
-	}
-	defer hs.release()
-	err := w.tls.Handshake()
-	if err == nil {
-		state := w.tls.ConnectionState()
-		w.alpn, w.sni, w.resumed = state.NegotiatedProtocol, state.ServerName, state.DidResume
-	}
-	return err
-}
-
-func (hs *handshake) acquire() error {
-	select {
-	case hs.slots <- struct{}{}:
-		hs.holds = true
-		return nil
-	case <-hs.cancel:
-		return errCanceled
-	}
-}
-
-func (hs *handshake) release() {
-	if hs.holds {
-		hs.holds = false
-		<-hs.slots
-	}
-}
-
-// await lets others compute until the socket has something new.
-func (hs *handshake) await() error {
-	hs.release()
-	select {
-	case <-hs.ready:
-	case <-hs.cancel:
-		return errCanceled
-	}
-	return hs.acquire()
-}
-
-func (hs *handshake) read(w *secure, p []byte) (int, error) {
-	for {
-		n, e := sysRead(w.fd, p)
-		switch {
-		case e == unix.EAGAIN:
-			if err := hs.await(); err != nil {
-				return 0, err
-			}
-		case e != 0:
-			return 0, errBroken
-		case n == 0:
-			w.ended = true
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
-}
-
-func (hs *handshake) write(w *secure, p []byte) (int, error) {
-	for done := 0; ; {
-		n, e := sysSend(w.fd, p[done:], 0)
-		switch {
-		case e == unix.EAGAIN:
-			if err := hs.await(); err != nil {
-				return done, err
-			}
-		case e != 0:
-			return done, errBroken
-		default:
-			if done += n; done == len(p) {
-				return done, nil
-			}
-		}
-	}
-}
-
-// wake tells the goroutine that there was an event.
-func (hs *handshake) wake() {
-	select {
-	case hs.ready <- struct{}{}:
-	default:
-	}
-}
-
-// abandon gives the handshake up and reports whether the socket may be closed at once.
-func (hs *handshake) abandon() bool {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if hs.over {
-		return true
-	}
-	hs.orphan = true
-	close(hs.cancel)
-	return false
-}
-
-// shaken is the news that a handshake is over.
-func (l *loop) shaken(w *secure, err error) {
-	c := w.c
-	if c.tls != w { // given up meanwhile
-		return
-	}
-	w.hs, w.err = nil, err
-	w.forget()
-	c.readable, c.writable = true, true
-	if c.s == nil {
-		c.mux.touch()
-		return
-	}
-	c.s.run()
-}
+// TLS in a session's phases, before its protocol and on the way to a server. How the handshake itself runs is
+// handshake.go's.
 
 // welcome is the phase after the PROXY header, or the first one: TLS if the bind has it, else the protocol.
 func (s *session) welcome() verdict {
@@ -218,7 +50,7 @@ func (s *session) secureClient() verdict {
 		l.shake(c, net.TCPAddrFromAddrPort(s.peer), tls.Server, s.bind.tls.Config())
 		return proceed
 	case w.hs != nil:
-		w.hs.wake()
+		w.wake()
 		return wait
 	case w.err != nil:
 		return s.insecure(w.err)
@@ -302,7 +134,7 @@ func (l *loop) shakeServer(c *conn, name string, alpn []string) shook {
 	}
 	switch w := c.tls; {
 	case w.hs != nil:
-		w.hs.wake()
+		w.wake()
 		return shaking
 	case w.err != nil:
 		ctr.badHandshakes++

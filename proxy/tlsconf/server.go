@@ -124,11 +124,21 @@ func (s *Server) load(files *reading, ps *source.Problems) *tls.Config {
 		c.VerifyConnection = (&verifier{cas: p.cas, crls: p.crls, name: s.src.VerifyHost}).verify
 	}
 	if s.src.Crt != "" {
-		for _, cert := range files.certificates(s.src.Crt, s.src.Pos, ps) {
-			c.Certificates = append(c.Certificates, cert.tls)
-		}
+		c.GetClientCertificate = fittingOf(files.certificates(s.src.Crt, s.src.Pos, ps))
 	}
 	return c
+}
+
+// fittingOf chooses the first certificate that a server can do with; with none of them no certificate is shown.
+func fittingOf(certs []*certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		for _, c := range certs {
+			if asked.SupportsCertificate(&c.tls) == nil {
+				return setApart(asked.Context(), &c.tls), nil
+			}
+		}
+		return new(tls.Certificate), nil
+	}
 }
 
 // verifier checks a server's certificate.

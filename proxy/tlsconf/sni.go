@@ -41,7 +41,9 @@ func (s *set) add(e *entry) {
 		e.names = e.cert.names()
 	}
 	e.config = e.params.config()
-	e.config.Certificates = []tls.Certificate{e.cert.tls}
+	e.config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return setApart(hello.Context(), &e.cert.tls), nil
+	}
 	s.all = append(s.all, e)
 	if u := e.cert.until; !u.IsZero() && (s.until.IsZero() || u.Before(s.until)) {
 		s.until = u

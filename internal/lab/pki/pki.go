@@ -84,7 +84,13 @@ func (p Pair) PEM() []byte { return append(append([]byte(nil), p.Cert...), p.Key
 // ECDSA makes a certificate with a P-256 key; names may be addresses.
 func (a *Authority) ECDSA(names ...string) Pair {
 	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	return a.On(elliptic.P256(), names...)
+}
+
+// On makes a certificate with a key of that curve.
+func (a *Authority) On(curve elliptic.Curve, names ...string) Pair {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
