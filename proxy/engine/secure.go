@@ -43,11 +43,12 @@ type secure struct {
 	taken   int     // bytes of a write that are encrypted and wait in out: written when out is
 	fd      int32
 	errno   unix.Errno
-	resumed bool // without a full handshake
-	counted bool // the handshake, with a server
-	hungry  bool // crypto/tls has nothing more until the socket has
-	ended   bool // crypto/tls has been told of the socket's end
-	ending  bool // our side is to be shut once out is sent
+	resumed bool    // without a full handshake
+	counted bool    // the handshake, with a server
+	more    uintptr // MSG_MORE: the next record follows at once
+	hungry  bool    // crypto/tls has nothing more until the socket has
+	ended   bool    // crypto/tls has been told of the socket's end
+	ending  bool    // our side is to be shut once out is sent
 	peer    net.Addr
 	alpn    string // protocol agreed on, "" for none
 	sni     string // name the client asked for, or the one we asked for
@@ -110,7 +111,7 @@ func (w *secure) Write(p []byte) (int, error) {
 	}
 	c, n := w.c, 0
 	if w.out == nil && c.writable {
-		sent, e := sysSend(c.fd, p, 0)
+		sent, e := sysSend(c.fd, p, w.more)
 		if e != 0 && e != unix.EAGAIN {
 			w.errno = e
 			return 0, errBroken
@@ -189,7 +190,11 @@ func (l *loop) encrypt(c *conn, p []byte) (int, ioResult) {
 	n := w.taken
 	if n == 0 {
 		n = min(len(p), maxPlain)
-		if _, err := w.tls.Write(p[:n]); err != nil {
+		if n < len(p) {
+			w.more = unix.MSG_MORE // the kernel need not send each record by itself
+		}
+		_, err := w.tls.Write(p[:n])
+		if w.more = 0; err != nil {
 			c.deaf, c.errno = true, w.errno
 			return 0, ioError
 		}
