@@ -111,7 +111,7 @@ func (a *Agent) makeCluster(key []byte) error {
 	}
 	c.Handle(methodFiles, a.serveFiles)
 	a.cluster = c
-	a.arbiter = newArbiter(c.Leases())
+	a.arbiter = newArbiter(c.Leases(), c.Tables().Flush)
 	return nil
 }
 
@@ -215,6 +215,7 @@ func (a *Agent) openTrades(r *rooms) (stop func()) {
 	stopVRRP := r.open("vrrp", a.speaker.Run)
 	return func() {
 		stopVRRP()
+		a.arbiter.settle()
 		stopGuard()
 		stopChecks()
 		a.drain()

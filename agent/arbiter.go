@@ -2,26 +2,43 @@ package agent
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/reeve-lb/reeve/cluster/lease"
 	"github.com/reeve-lb/reeve/vrrp"
 )
 
-// arbiter fits the cluster's leases to what the VRRP speaker asks for: the same words on both sides of the door.
-type arbiter struct {
-	leases   *lease.Client
-	away     func() // told of each NoQuorum
-	granted  func() // told of each Granted, before the speaker
-	verdicts chan vrrp.Verdict
+// leases is what the arbiter needs of the cluster's: see lease.Client.
+type leases interface {
+	Stand(instance string, c lease.Candidacy)
+	Withdraw(instance string)
+	Released(instance string, epoch uint64)
+	Verdicts() <-chan lease.Verdict
 }
 
-func newArbiter(c *lease.Client) *arbiter {
-	return &arbiter{leases: c, verdicts: make(chan vrrp.Verdict)}
+// arbiter fits the cluster's leases to what the VRRP speaker asks for: the same words on both sides of the door.
+type arbiter struct {
+	leases   leases
+	flush    func(context.Context) error // returns when the sticky entries of this node are agreed on
+	away     func()                      // told of each NoQuorum
+	granted  func()                      // told of each Granted, before the speaker
+	verdicts chan vrrp.Verdict
+	farewell sync.WaitGroup // leases that are being given back
 }
+
+func newArbiter(l leases, flush func(context.Context) error) *arbiter {
+	return &arbiter{leases: l, flush: flush, verdicts: make(chan vrrp.Verdict)}
+}
+
+// flushBudget bounds how long sticky entries may keep an address off every node. It is well under the lease's own life, which
+// would end the wait anyway.
+const flushBudget = 100 * time.Millisecond
 
 // run copies verdicts until ctx ends. The client behind coalesces, so waiting for the speaker here loses nothing.
 func (a *arbiter) run(ctx context.Context) error {
 	defer close(a.verdicts)
+	defer a.settle()
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,8 +87,19 @@ func (a *arbiter) Stand(instance string, c vrrp.Candidacy) {
 // Withdraw implements vrrp.Arbiter.
 func (a *arbiter) Withdraw(instance string) { a.leases.Withdraw(instance) }
 
-// Released implements vrrp.Arbiter.
-func (a *arbiter) Released(instance string, epoch uint64) { a.leases.Released(instance, epoch) }
+// Released implements vrrp.Arbiter. The next holder knows what was agreed on before the lease became its own: what this node
+// bound last shall be of it.
+func (a *arbiter) Released(instance string, epoch uint64) {
+	a.farewell.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushBudget)
+		defer cancel()
+		_ = a.flush(ctx) // what is not agreed on by then follows, as after any loss of a node
+		a.leases.Released(instance, epoch)
+	})
+}
+
+// settle returns when every lease that was released is given back.
+func (a *arbiter) settle() { a.farewell.Wait() }
 
 // Verdicts implements vrrp.Arbiter.
 func (a *arbiter) Verdicts() <-chan vrrp.Verdict { return a.verdicts }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,15 +17,19 @@ import (
 
 // leader commits batches at once, or refuses them while it is away.
 type leader struct {
+	away atomic.Bool
+	took time.Duration
+
+	mu    sync.Mutex
 	state *fsm.State
-	away  atomic.Bool
-	took  time.Duration
 	sent  []time.Time
 	sizes []int
 }
 
 func (l *leader) send(ctx context.Context, cmd []byte) error {
+	l.mu.Lock()
 	l.sent = append(l.sent, time.Now())
+	l.mu.Unlock()
 	if l.away.Load() {
 		return errors.New("no leader")
 	}
@@ -32,12 +37,18 @@ func (l *leader) send(ctx context.Context, cmd []byte) error {
 	if err := fsm.Restamp(cmd, time.Now()); err != nil {
 		return err
 	}
-	r, err := l.state.Apply(uint64(len(l.sent)), cmd)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, err := l.state.Apply(uint64(len(l.sizes)+1), cmd)
 	l.sizes = append(l.sizes, len(r.Changes))
 	return errors.Join(err, r.Err)
 }
 
-func (l *leader) read(f func(*fsm.State)) { f(l.state) }
+func (l *leader) read(f func(*fsm.State)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(l.state)
+}
 
 func bubble(t *testing.T, took time.Duration, f func(*testing.T, *leader, *Replica)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +85,7 @@ func TestFirstGoesAtOnceAndTheRestTogether(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if len(l.sent) < 5 || len(l.sent) > 8 {
-			t.Errorf("%d batches (%v) for 20 entries in 20 ms, want one each 4 ms", len(l.sent), l.sizes)
+			t.Errorf("%d batches (%v) for 20 entries in 20 ms, want one each 3 ms", len(l.sent), l.sizes)
 		}
 		if r.Sent() != 21 || r.Pending() != 0 || len(r.Entries("t", 0)) != 21 {
 			t.Errorf("%d sent, %d pending", r.Sent(), r.Pending())
@@ -109,6 +120,134 @@ func TestLatestWishIsKeptUntilThereIsALeader(t *testing.T) {
 		e, ok := r.Lookup(Key{Table: "t", Key: "a"})
 		if _, b := r.Lookup(Key{Table: "t", Key: "b"}); !ok || e.Server != "s2" || b {
 			t.Errorf("a sticks to %q, b is there: %v", e.Server, b)
+		}
+	})
+}
+
+// TestSlowCommitHoldsNobodyBack: what comes while a commit is under way leaves at once, all the same. Were it kept until then,
+// it would be lost with this node.
+func TestSlowCommitHoldsNobodyBack(t *testing.T) {
+	bubble(t, 300*time.Millisecond, func(t *testing.T, l *leader, r *Replica) {
+		begun := time.Now()
+		for i := range 4 {
+			r.Offer(bind(fmt.Sprint(i), "s"))
+			time.Sleep(50 * time.Millisecond)
+		}
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for i := range 4 {
+			if want := time.Duration(i) * 50 * time.Millisecond; len(l.sent) <= i || l.sent[i].Sub(begun) != want {
+				t.Fatalf("sent at %v, want number %d %v after %v", l.sent, i, want, begun)
+			}
+		}
+	})
+}
+
+// TestFlightsAreBounded: a leader that answers nobody is not sent more and more.
+func TestFlightsAreBounded(t *testing.T) {
+	bubble(t, time.Second, func(t *testing.T, l *leader, r *Replica) {
+		for i := range 3 * maxFlights {
+			r.Offer(bind(fmt.Sprint(i), "s"))
+			time.Sleep(2 * gather)
+		}
+		synctest.Wait()
+		l.mu.Lock()
+		n := len(l.sent)
+		l.mu.Unlock()
+		if n != maxFlights || r.Pending() != 2*maxFlights {
+			t.Errorf("%d batches are under way and %d entries wait, want %d and %d", n, r.Pending(), maxFlights, 2*maxFlights)
+		}
+		time.Sleep(3 * time.Second)
+		if n := len(r.Entries("t", 0)); n != 3*maxFlights {
+			t.Errorf("%d entries are agreed on in the end", n)
+		}
+	})
+}
+
+// TestWishesForAKeyKeepTheirOrder, although several batches are under way and a later one may arrive first.
+func TestWishesForAKeyKeepTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &leader{state: fsm.New(nil)}
+		var first atomic.Bool
+		first.Store(true)
+		r := New(func(ctx context.Context, cmd []byte) error {
+			if first.Swap(false) { // it is on its way for longer than the second
+				time.Sleep(100 * time.Millisecond)
+			}
+			return l.send(ctx, cmd)
+		}, l.read, hclog.NewNullLogger())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = r.Run(ctx)
+		}()
+		r.Offer(bind("a", "s1"))
+		time.Sleep(10 * time.Millisecond)
+		r.Delete([]Key{{Table: "t", Key: "a"}})
+		r.Offer(bind("b", "s1"))
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if _, ok := r.Lookup(Key{Table: "t", Key: "b"}); !ok {
+			t.Error("a wish for another key waits for the first")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if e, ok := r.Lookup(Key{Table: "t", Key: "a"}); ok {
+			t.Errorf("a was bound, then deleted, and sticks to %q", e.Server)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestFlush waits for what was offered before it, sent or not, and for nothing else.
+func TestFlush(t *testing.T) {
+	bubble(t, 20*time.Millisecond, func(t *testing.T, l *leader, r *Replica) {
+		begun := time.Now()
+		if err := r.Flush(t.Context()); err != nil || time.Since(begun) != 0 {
+			t.Errorf("with nothing to send: %v after %v", err, time.Since(begun))
+		}
+		r.Offer(bind("a", "s"))
+		synctest.Wait() // it is under way
+		r.Offer(bind("b", "s"))
+		more, stop := context.WithCancel(t.Context())
+		go func() { // others go on offering
+			for i := 0; more.Err() == nil; i++ {
+				time.Sleep(time.Millisecond)
+				r.Offer(bind(fmt.Sprint(i), "s"))
+			}
+		}()
+		if err := r.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		stop()
+		for _, k := range []string{"a", "b"} {
+			if _, ok := r.Lookup(Key{Table: "t", Key: k}); !ok {
+				t.Errorf("%s was flushed and is not agreed on", k)
+			}
+		}
+		if took := time.Since(begun); took > 50*time.Millisecond {
+			t.Errorf("it took %v: it waited for what came after it", took)
+		}
+		time.Sleep(time.Second)
+		l.away.Store(true)
+		r.Offer(bind("c", "s"))
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Flush(soon); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without a leader: %v", err)
+		}
+		l.away.Store(false)
+		r.Retry()
+		if err := r.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.waiting) != 0 {
+			t.Errorf("%d wait still", len(r.waiting))
 		}
 	})
 }
