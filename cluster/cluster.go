@@ -241,6 +241,7 @@ func (c *Cluster) nowStuck(err error) {
 	c.stateMu.Lock()
 	c.stuck = err
 	c.stateMu.Unlock()
+	c.teller.leaseMoved() // who waits for the log waits in vain
 	c.log.Error("no longer applying what the cluster agrees on", "error", err)
 	c.lead.poke()
 }

@@ -62,6 +62,7 @@ type testApp struct {
 	order    []string
 	entries  map[tables.Key]string
 	resets   int
+	busy     chan struct{} // not nil: it takes nothing in before this is closed
 	news     chan struct{} // replaced and closed at each change
 }
 
@@ -122,6 +123,12 @@ func (a *testApp) heard() (map[tables.Key]string, []ConfigVersion) {
 }
 
 func (a *testApp) BindingsApplied(cs []tables.Change) {
+	a.mu.Lock()
+	busy := a.busy
+	a.mu.Unlock()
+	if busy != nil {
+		<-busy
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range cs {

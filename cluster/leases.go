@@ -115,6 +115,27 @@ func (l *leaseLog) Records() (rs []lease.Record) {
 	return rs
 }
 
+// Applied implements lease.Log.
+func (l *leaseLog) Applied(ctx context.Context, instance string, epoch uint64) error {
+	c := (*Cluster)(l)
+	for {
+		moved := c.teller.moves()
+		if err := c.isStuck(); err != nil {
+			return err
+		}
+		var now uint64
+		c.readState(func(*fsm.State) { now = l.lease.part.state.Epoch(instance) })
+		if now >= epoch {
+			return c.teller.barrier(ctx)
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // TransferLeadership implements lease.Log.
 func (l *leaseLog) TransferLeadership(ctx context.Context, to string) error {
 	if !l.up.Load() {

@@ -27,11 +27,13 @@ type teller struct {
 	changes []tables.Change
 	reset   bool
 	waiting []chan struct{} // closed once what is untold now was told
+	moved   chan struct{}   // closed and replaced when leases have changed
 }
 
 func (t *teller) init(c *Cluster) {
 	t.c = c
 	t.wakeTables, t.wakeConfig = make(chan struct{}, 1), make(chan struct{}, 1)
+	t.moved = make(chan struct{})
 	t.restored()
 }
 
@@ -47,6 +49,8 @@ func (t *teller) applied(_ uint64, r fsm.Result) {
 	switch {
 	case (r.Type == fsm.TypeConfig || r.Type == fsm.TypeTLS) && r.Err == nil:
 		wake(t.wakeConfig)
+	case r.Type == fsm.TypeLease:
+		t.leaseMoved()
 	case len(r.Changes) > 0:
 		t.mu.Lock()
 		if !t.reset {
@@ -59,9 +63,24 @@ func (t *teller) applied(_ uint64, r fsm.Result) {
 	}
 }
 
+// moves is closed when leases change after the call.
+func (t *teller) moves() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moved
+}
+
+func (t *teller) leaseMoved() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.moved)
+	t.moved = make(chan struct{})
+}
+
 // restored is called when the whole state was replaced.
 func (t *teller) restored() {
 	t.again()
+	t.leaseMoved()
 	wake(t.wakeConfig)
 }
 

@@ -17,6 +17,7 @@ const (
 	DefaultTTL    = 250 * time.Millisecond
 	DefaultRenew  = 50 * time.Millisecond
 	DefaultMargin = 50 * time.Millisecond
+	DefaultSettle = time.Second
 )
 
 // Sentinels that callers branch on.
@@ -70,6 +71,9 @@ type Log interface {
 	Propose(ctx context.Context, cmd []byte) ([]Record, error)
 	// Records returns what this node's State says now, in any order.
 	Records() []Record
+	// Applied returns once this node's State holds the epoch of the instance's lease, or a later one, and the program knows all
+	// that was agreed on before the entry that began it; or when ctx ends, or that can't be any more.
+	Applied(ctx context.Context, instance string, epoch uint64) error
 	// TransferLeadership moves the leadership to the voter of that ID.
 	TransferLeadership(ctx context.Context, to string) error
 	// TriggerElection makes this node stand for election at once, as raft's TimeoutNow does: the leader is known to be dead.
@@ -93,6 +97,9 @@ type Config struct {
 	TTL    time.Duration // how long a lease lasts from the send of the renewal that was answered; default 250 ms
 	Renew  time.Duration // between two renewals; default 50 ms, at most TTL/3
 	Margin time.Duration // how much longer than TTL the leader waits; default 50 ms
+	// Settle is how long a Granted waits for Log.Applied; default 1 s. A node that can't follow the log shall not keep an
+	// address from all clients for the sake of those that are tied to a server.
+	Settle time.Duration
 
 	Log       Log
 	Transport Transport

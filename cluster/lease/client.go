@@ -37,8 +37,10 @@ type Client struct {
 	timer    *boottime.Timer // when it looks at the latest
 	armed    boottime.Time   // what timer is set to; guarded by mu
 	dropped  atomic.Uint64
+	settling sync.WaitGroup // grants that wait for the log; each begins under Run's stream
 
 	mu     sync.Mutex
+	ctx    context.Context // of Run
 	h      *holder
 	up     *outbox // the stream; nil: none
 	leader Peer
@@ -51,6 +53,7 @@ func New(conf Config) (*Client, *Service, error) {
 		conf.Logger = hclog.NewNullLogger()
 	}
 	conf.TTL, conf.Renew, conf.Margin = orDefault(conf.TTL, DefaultTTL), orDefault(conf.Renew, DefaultRenew), orDefault(conf.Margin, DefaultMargin)
+	conf.Settle = orDefault(conf.Settle, DefaultSettle)
 	switch {
 	case conf.ID == "" || conf.Node == "" || len(conf.ID) > maxName || len(conf.Node) > maxName:
 		return nil, nil, errors.New("leases: a node needs an ID and a name of 1 to 255 bytes")
@@ -91,7 +94,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	defer timer.Close()
 	c.mu.Lock()
-	c.timer = timer
+	c.timer, c.ctx = timer, ctx
 	c.h.good = boottime.Now()
 	c.mu.Unlock()
 	var tasks sync.WaitGroup
@@ -99,6 +102,7 @@ func (c *Client) Run(ctx context.Context) error {
 	tasks.Go(func() { c.connect(ctx) })
 	c.loop(ctx)
 	tasks.Wait()
+	c.settling.Wait()
 	return ctx.Err()
 }
 
@@ -151,8 +155,27 @@ func (c *Client) arm(now boottime.Time) {
 
 // flush hands the verdicts over; c.mu is held, so that they keep their order.
 func (c *Client) flush() {
+	for i := range c.h.out {
+		if v := &c.h.out[i]; v.Kind == Granted {
+			c.settle(c.ctx, v.Instance, v.Epoch)
+		}
+	}
 	c.box.put(c.h.out)
 	c.h.out = c.h.out[:0]
+}
+
+// settle holds a Granted back until this node knows what was agreed on before it: the news comes by a stream of its own and
+// may overtake the log.
+func (c *Client) settle(ctx context.Context, instance string, epoch uint64) {
+	c.box.hold(instance, epoch)
+	c.settling.Go(func() {
+		defer c.box.release(instance, epoch)
+		wait, cancel := context.WithTimeout(ctx, c.conf.Settle)
+		defer cancel()
+		if err := c.conf.Log.Applied(wait, instance, epoch); err != nil && ctx.Err() == nil {
+			c.log.Warn("holds a lease without knowing all that was agreed on before it", "instance", instance, "epoch", epoch, "error", err)
+		}
+	})
 }
 
 func (c *Client) nudge() {
@@ -407,7 +430,8 @@ func (c *Client) change(f func(now boottime.Time)) {
 	c.nudge()
 }
 
-// Verdicts delivers what the cluster decided. It is closed when Run ends. A slow reader misses no Granted, Lost or Yield that
+// Verdicts delivers what the cluster decided. It is closed when Run ends. A Granted comes once this node has applied all that
+// was agreed on before it (Log.Applied), or after Config.Settle. A slow reader misses no Granted, Lost or Yield that
 // still means something; what a later one overtook is left out.
 func (c *Client) Verdicts() <-chan Verdict { return c.verdicts }
 

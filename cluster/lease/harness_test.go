@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testRaft is what all nodes of a test cluster agree on: one log, one leader, terms that only grow.
 type testRaft struct {
 	ttl      time.Duration
+	settle   time.Duration
 	mu       sync.Mutex
 	state    State
 	nodes    []*testNode
@@ -58,8 +59,9 @@ type testNode struct {
 	tasks    sync.WaitGroup
 	verdicts chan Verdict
 
-	mu    sync.Mutex
-	stall bool
+	mu     sync.Mutex
+	stall  bool
+	behind map[string]chan struct{} // what the log is late with, see lags
 }
 
 // stallConn lets a test hold back what a node sends and receives, as a frozen process or a cut link does.
@@ -152,6 +154,33 @@ func (n *testNode) Records() []Record {
 	return n.raft.state.Records()
 }
 
+func (n *testNode) Applied(ctx context.Context, instance string, epoch uint64) error {
+	n.mu.Lock()
+	behind := n.behind[instance]
+	n.mu.Unlock()
+	if behind == nil {
+		return nil
+	}
+	select {
+	case <-behind:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lags lets the node's log be late with the leases of an instance until the channel is closed.
+func (n *testNode) lags(instance string) (until chan struct{}) {
+	until = make(chan struct{})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.behind == nil {
+		n.behind = make(map[string]chan struct{})
+	}
+	n.behind[instance] = until
+	return until
+}
+
 func (n *testNode) TransferLeadership(ctx context.Context, to string) error {
 	for _, o := range n.raft.nodes {
 		if o.id == to {
@@ -211,7 +240,13 @@ func (r *testRaft) elect(n *testNode) {
 
 func newTestCluster(t testing.TB, ttl time.Duration, names ...string) *testRaft {
 	t.Helper()
-	r := &testRaft{ttl: ttl}
+	return newHastyCluster(t, ttl, time.Minute, names...)
+}
+
+// newHastyCluster is a cluster that waits for its log no longer than settle.
+func newHastyCluster(t testing.TB, ttl, settle time.Duration, names ...string) *testRaft {
+	t.Helper()
+	r := &testRaft{ttl: ttl, settle: settle}
 	ca, key := newCA(t)
 	for i, name := range names {
 		r.nodes = append(r.nodes, newTestNode(t, r, ca, key, i, name))
@@ -271,7 +306,7 @@ func newTestNode(t testing.TB, r *testRaft, ca *x509.Certificate, caKey ed25519.
 	n.client.VerifyConnection = func(cs tls.ConnectionState) error { return verifyPeer(SayPeer{}, pool, cs) }
 	n.ln, err = net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	n.Client, n.Service, err = New(Config{ID: n.id, Node: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), TTL: r.ttl, Log: n, Transport: n})
+	n.Client, n.Service, err = New(Config{ID: n.id, Node: name, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), TTL: r.ttl, Settle: r.settle, Log: n, Transport: n})
 	must(t, err)
 	return n
 }

@@ -82,6 +82,9 @@ func (s *State) move(m Record) Record {
 	return m
 }
 
+// Epoch returns the newest epoch of an instance's lease, 0 if there was none.
+func (s *State) Epoch(instance string) uint64 { return s.records[instance].Epoch }
+
 // Records returns a copy of all records, by instance.
 func (s *State) Records() []Record {
 	out := make([]Record, 0, len(s.records))
