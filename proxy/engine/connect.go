@@ -71,7 +71,7 @@ func (s *session) remember() {
 			continue
 		}
 		binding := table.Bind(b.name, key, t.sc.rt.name, l.now)
-		l.e.replicator.Offer(binding)
+		// The other loops first: the log's answer to the offer, which wins, must come to each of them after this.
 		for _, o := range l.e.loops {
 			if o != l {
 				o.post(func() {
@@ -81,6 +81,7 @@ func (s *session) remember() {
 				})
 			}
 		}
+		l.e.replicator.Offer(binding)
 	}
 }
 

@@ -117,7 +117,10 @@ func (p *pair) cookies(addr, line, cookie string) string {
 		headers = append(headers, "Content-Length: 0")
 	}
 	io.WriteString(c, request(line, headers...))
-	all, _ := io.ReadAll(c)
+	all, err := io.ReadAll(c)
+	if err != nil {
+		p.t.Errorf("%s with %q: %v after %q", line, cookie, err, all)
+	}
 	head, body, _ := strings.Cut(string(all), "\r\n\r\n")
 	out := body
 	for h := range strings.SplitSeq(head, "\r\n") {

@@ -293,13 +293,16 @@ func (l *loop) endIdle(fe *frontend) {
 	}
 }
 
-// Bindings tells what the cluster has agreed on; it wins over what this node thought. Order matters.
+// Bindings tells what the cluster has agreed on; it wins over what this node thought. Order matters. It returns when every
+// loop knows: an address that goes on afterwards brings no client to a loop that would choose for it anew.
 func (e *Engine) Bindings(bs []stick.Binding) {
 	type entry struct {
 		b   *backend
 		key stick.Key
 		stick.Binding
 	}
+	var told sync.WaitGroup
+	defer told.Wait() // after the lock is given back: a loop may want it
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var es []entry
@@ -314,9 +317,21 @@ func (e *Engine) Bindings(bs []stick.Binding) {
 	if len(es) == 0 {
 		return
 	}
-	e.each(func(l *loop) {
-		for _, n := range es {
-			n.b.tables[l.id].Apply(n.key, n.Server, n.TTL, l.now)
+	wait := e.state == running // before, nobody reads the mail
+	for _, l := range e.loops {
+		if wait {
+			told.Add(1)
 		}
-	})
+		posted := l.post(func() {
+			for _, n := range es {
+				n.b.tables[l.id].Apply(n.key, n.Server, n.TTL, l.now)
+			}
+			if wait {
+				told.Done()
+			}
+		})
+		if wait && !posted {
+			told.Done()
+		}
+	}
 }

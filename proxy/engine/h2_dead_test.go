@@ -47,6 +47,13 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// stalls returns when nobody has taken any of it for a while: that something does not go on no event tells.
+func (e *endless) stalls(while time.Duration) {
+	for last := int64(-1); last != e.n.Load(); time.Sleep(while) {
+		last = e.n.Load()
+	}
+}
+
 // answerFrames answers 200 to each request that no function takes, until the connection ends.
 func answerFrames(f *http2.Framer, take func(http2.Frame) bool) {
 	for {
@@ -90,9 +97,7 @@ func TestH2ServerTakesNothing(t *testing.T) {
 			resp.Body.Close()
 		}
 	}()
-	for last := int64(-1); last != body.n.Load(); time.Sleep(limit / 5) { // until nothing goes on any more
-		last = body.n.Load()
-	}
+	body.stalls(limit / 5)
 	cancel()
 	<-done
 	s.want("POST", " CH-- ")
@@ -147,47 +152,66 @@ func TestH2ServerGoesAway(t *testing.T) {
 	}
 }
 
-// TestH2AnswerAndEnd: an answer that came in full before the server closed is passed on in full.
+// TestH2AnswerAndEnd: an answer that came in full is passed on in full, although the server closes with it, or will not have
+// the rest of what it was sent (RFC 9113 section 8.1).
 func TestH2AnswerAndEnd(t *testing.T) {
-	asked, answer := make(chan struct{}), make(chan struct{})
-	server := rawServer(t, "a", func(c net.Conn, r *bufio.Reader) {
-		if _, err := io.ReadFull(r, make([]byte, len(http2.ClientPreface))); err != nil {
-			return
-		}
-		var out bytes.Buffer
-		f := http2.NewFramer(&out, r)
-		for {
-			frame, err := f.ReadFrame()
-			if err != nil {
-				return
+	whole := request("GET /", "Connection: close")
+	half := request("POST /", "Connection: close", "Content-Length: 10") + "half "
+	for name, c := range map[string]struct {
+		request string
+		resets  bool // the stream, and does not close
+	}{
+		"closes":               {whole, false},
+		"closes amid the body": {half, false},
+		"resets amid the body": {half, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked, answer := make(chan struct{}), make(chan struct{})
+			server := rawServer(t, "a", func(conn net.Conn, r *bufio.Reader) {
+				if _, err := io.ReadFull(r, make([]byte, len(http2.ClientPreface))); err != nil {
+					return
+				}
+				var out bytes.Buffer
+				f := http2.NewFramer(&out, r)
+				for {
+					frame, err := f.ReadFrame()
+					if err != nil {
+						return
+					}
+					if id := frame.Header().StreamID; frame.Header().Type == http2.FrameHeaders {
+						asked <- struct{}{}
+						<-answer
+						f.WriteSettings()
+						f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x88}, EndHeaders: true})
+						f.WriteData(id, true, []byte("all of it"))
+						if c.resets {
+							f.WriteRSTStream(id, http2.ErrCodeNo)
+						}
+						conn.Write(out.Bytes())
+						if !c.resets {
+							conn.(*net.TCPConn).CloseWrite()
+						}
+						answer <- struct{}{}
+						io.Copy(io.Discard, r)
+						return
+					}
+				}
+			})
+			server.Proto = proxy.H2Proto
+			s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, nil)
+			out := make(chan string)
+			go func() { out <- s.raw(c.request) }()
+			<-asked
+			release := s.holdLoops() // so that the answer and the end are seen at once
+			answer <- struct{}{}
+			<-answer
+			release()
+			if text := <-out; !strings.HasPrefix(text, "HTTP/1.1 200 ") || !strings.Contains(text, "all of it") || !strings.HasSuffix(text, "\r\n0\r\n\r\n") {
+				t.Errorf("%q", text)
 			}
-			if id := frame.Header().StreamID; frame.Header().Type == http2.FrameHeaders {
-				asked <- struct{}{}
-				<-answer
-				f.WriteSettings()
-				f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte{0x88}, EndHeaders: true})
-				f.WriteData(id, true, []byte("all of it"))
-				c.Write(out.Bytes())
-				c.(*net.TCPConn).CloseWrite()
-				answer <- struct{}{}
-				io.Copy(io.Discard, r)
-				return
-			}
-		}
-	})
-	server.Proto = proxy.H2Proto
-	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, nil)
-	out := make(chan string)
-	go func() { out <- s.raw(request("GET /", "Connection: close")) }()
-	<-asked
-	release := s.holdLoops() // so that the answer and the end are seen at once
-	answer <- struct{}{}
-	<-answer
-	release()
-	if text := <-out; !strings.HasPrefix(text, "HTTP/1.1 200 ") || !strings.Contains(text, "all of it") || !strings.HasSuffix(text, "\r\n0\r\n\r\n") {
-		t.Errorf("%q", text)
+			s.want(" 200 ", " ---- ")
+		})
 	}
-	s.want(" 200 ", " ---- ")
 }
 
 // TestH2ClientHalfCloses: a client that closes its sending side gets what it has asked for in full; a request that was not

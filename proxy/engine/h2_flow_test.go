@@ -156,9 +156,7 @@ func TestH2ManySlowUploads(t *testing.T) {
 	for range slow {
 		<-arrived
 	}
-	for last := int64(-1); last != sent.n.Load(); time.Sleep(200 * time.Millisecond) { // until nothing goes on any more
-		last = sent.n.Load()
-	}
+	sent.stalls(200 * time.Millisecond)
 	for range 10 {
 		resp, err := client.Post("http://"+s.addr+"/", "", strings.NewReader(strings.Repeat("x", 1000)))
 		if err != nil {

@@ -36,12 +36,22 @@ type h2Raw struct {
 
 func (s *site) h2raw(settings ...http2.Setting) *h2Raw {
 	s.t.Helper()
-	c := s.dial()
-	io.WriteString(c, http2.ClientPreface)
-	r := &h2Raw{t: s.t, c: c, f: http2.NewFramer(c, c)}
-	r.f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	return s.h2says(func(*h2Raw) {}, settings...)
+}
+
+// h2says is one whose first words come all at once.
+func (s *site) h2says(words func(*h2Raw), settings ...http2.Setting) *h2Raw {
+	s.t.Helper()
+	var all bytes.Buffer
+	all.WriteString(http2.ClientPreface)
+	r := &h2Raw{t: s.t, f: http2.NewFramer(&all, nil)}
 	r.enc = hpack.NewEncoder(&r.buf)
 	r.f.WriteSettings(settings...)
+	words(r)
+	r.c = s.dial()
+	r.c.Write(all.Bytes())
+	r.f = http2.NewFramer(r.c, r.c)
+	r.f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	return r
 }
 
@@ -80,15 +90,38 @@ func ofStream(id uint32) func(http2.Frame) bool {
 
 func isGoAway(f http2.Frame) bool { return f.Header().Type == http2.FrameGoAway }
 
-// echoingH2 tells a server's view of a request, and its body back.
-func echoingH2(t *testing.T) proxy.Server {
-	return handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
+// echoing answers a request's body, how long it was in a trailer, and what is seen of it in a field.
+func echoing(see func(*http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Trailer", "X-Sum")
-		w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s%s %v%v%d%v", r.Proto, r.Method, r.Host, r.URL, r.Header["Cookie"], r.Header["X-Forwarded-For"], r.ContentLength, r.Trailer))
+		w.Header().Set("X-Seen", see(r))
 		w.Write(body)
 		w.Header().Set("X-Sum", fmt.Sprint(len(body)))
-	})
+		w.Header().Set(http.TrailerPrefix+"X-Unannounced", "yes")
+	}
+}
+
+// echoingH2 tells a server's view of a request, and its body back.
+func echoingH2(t *testing.T) proxy.Server {
+	return handler(t, "a", echoing(func(r *http.Request) string {
+		return fmt.Sprintf("%s %s %s%s %v%v%d%v", r.Proto, r.Method, r.Host, r.URL, r.Header["Cookie"], r.Header["X-Forwarded-For"], r.ContentLength, r.Trailer)
+	}))
+}
+
+// interim answers 103 before the answer, which has the five bytes "hello" except at /204 and /304.
+func interim(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Link", "</x>")
+	w.WriteHeader(103)
+	switch r.URL.Path {
+	case "/204":
+		w.WriteHeader(204)
+	case "/304":
+		w.WriteHeader(304)
+	default:
+		w.Header().Set("Content-Length", "5")
+		io.WriteString(w, "hello")
+	}
 }
 
 // TestH2Curl: curl's HTTP/2 becomes HTTP/1.1 at the server, on a bind that speaks both, and is logged as HTTP/2.0.
@@ -127,19 +160,7 @@ func TestH2Trailers(t *testing.T) {
 
 // TestH2Bodiless: HEAD, 204 and 304 end with their heads; interim answers go by.
 func TestH2Bodiless(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</x>")
-		w.WriteHeader(103)
-		switch r.URL.Path {
-		case "/204":
-			w.WriteHeader(204)
-		case "/304":
-			w.WriteHeader(304)
-		default:
-			w.Header().Set("Content-Length", "5")
-			io.WriteString(w, "hello")
-		}
-	})}, nil)
+	s := start(t, proxy.HTTP, []proxy.Server{handler(t, "a", interim)}, nil)
 	r := s.h2raw()
 	for i, c := range []struct{ method, path, status string }{{"HEAD", "/", "200"}, {"GET", "/204", "204"}, {"GET", "/304", "304"}} {
 		id := uint32(2*i + 1)

@@ -250,11 +250,13 @@ func TestH2ServerDies(t *testing.T) {
 
 // TestH2Timeouts: who does not begin, goes on or read is not waited for.
 func TestH2Timeouts(t *testing.T) {
-	endless := func(c net.Conn, r *bufio.Reader) {
+	// A response's body begins when as many have been asked for as the case has.
+	endless := func(c net.Conn, r *bufio.Reader, begin func()) {
 		if _, err := readHead(r); err != nil {
 			return
 		}
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+		begin()
 		for b := make([]byte, 1<<16); ; {
 			if _, err := c.Write(b); err != nil {
 				return
@@ -263,32 +265,33 @@ func TestH2Timeouts(t *testing.T) {
 	}
 	const limit = 300 * time.Millisecond
 	for name, c := range map[string]struct {
-		times func(*proxy.Timeouts)
-		play  func(*testing.T, *site)
+		times  func(*proxy.Timeouts)
+		play   func(*testing.T, *site)
+		bodies int32 // 0: 1
 	}{
 		"http-request, no request": {func(t *proxy.Timeouts) { t.HTTPRequest = limit }, func(t *testing.T, s *site) {
 			r := s.h2raw()
 			r.wantGoAway(0)
 			r.wantEnd()
-		}},
+		}, 0},
 		"http-request, half a preface": {func(t *proxy.Timeouts) { t.HTTPRequest = limit }, func(t *testing.T, s *site) {
 			if out := s.raw(http2.ClientPreface[:12]); !strings.Contains(out, " 408 ") {
 				t.Errorf("%q", out)
 			}
-		}},
+		}, 0},
 		"http-request, half a head": {func(t *proxy.Timeouts) { t.HTTPRequest = limit }, func(t *testing.T, s *site) {
 			r := s.h2raw()
 			r.f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
 			r.wantGoAway(1)
 			r.wantEnd()
-		}},
+		}, 0},
 		"http-keep-alive": {func(t *proxy.Timeouts) { t.HTTPKeepAlive = limit }, func(t *testing.T, s *site) {
 			r := s.h2raw()
 			r.head(1, true, ":method", "HEAD", ":scheme", "http", ":authority", "x", ":path", "/")
 			r.wantStatus(1, "200")
 			r.wantGoAway(1)
 			r.wantEnd()
-		}},
+		}, 0},
 		"client, no window": {func(t *proxy.Timeouts) { t.Client = limit }, func(t *testing.T, s *site) {
 			r := s.h2raw()
 			r.get(1, "/")
@@ -296,24 +299,36 @@ func TestH2Timeouts(t *testing.T) {
 				t.Errorf("%v, want RST_STREAM", f)
 			}
 			s.want(" 200 ", " cD-- ")
-		}},
+		}, 0},
 		"client, never reads": {func(t *proxy.Timeouts) { t.Client = limit }, func(t *testing.T, s *site) {
-			r := s.h2raw(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
-			r.f.WriteWindowUpdate(0, 1<<30)
-			r.get(1, "/")
-			r.get(3, "/")
+			r := s.h2says(func(r *h2Raw) {
+				r.f.WriteWindowUpdate(0, 1<<30)
+				r.get(1, "/")
+				r.get(3, "/")
+			}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 			s.want(" 200 ", " cD-- ")
 			s.want(" 200 ", " cD-- ")
 			if n, _ := io.Copy(io.Discard, r.c); n > 100<<20 {
 				t.Errorf("%d bytes were sent", n)
 			}
-		}},
+		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, proxy.HTTP, []proxy.Server{rawServer(t, "a", endless)}, func(cfg *proxy.Config) {
-				c.times(&cfg.Frontends[0].Timeouts)
+			var asked atomic.Int32
+			all := make(chan struct{})
+			server := rawServer(t, "a", func(conn net.Conn, r *bufio.Reader) {
+				endless(conn, r, func() {
+					if asked.Add(1) == max(c.bodies, 1) {
+						close(all)
+					}
+					select {
+					case <-all:
+					case <-t.Context().Done():
+					}
+				})
 			})
+			s := start(t, proxy.HTTP, []proxy.Server{server}, func(cfg *proxy.Config) { c.times(&cfg.Frontends[0].Timeouts) })
 			begin := time.Now()
 			c.play(t, s)
 			if took := time.Since(begin); took < limit*9/10 {

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/reeve-lb/reeve/internal/lab/pki"
 	"github.com/reeve-lb/reeve/internal/lab/ports"
 	"github.com/reeve-lb/reeve/proxy"
@@ -75,13 +77,9 @@ func both(t *testing.T) map[string]*http.Client {
 // both ways; the server sees the scheme of its own connection.
 func TestH2ServerOverTLS(t *testing.T) {
 	ca := pki.New(t)
-	server, conns := secureH2(t, ca, &tls.Config{}, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		w.Header().Set("Trailer", "X-Sum")
-		w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s %v", r.Proto, r.Method, r.TLS.NegotiatedProtocol, r.Trailer))
-		w.Write(body)
-		w.Header().Set("X-Sum", fmt.Sprint(len(body)))
-	}, "h2", "http/1.1")
+	server, conns := secureH2(t, ca, &tls.Config{}, echoing(func(r *http.Request) string {
+		return fmt.Sprintf("%s %s %s %v", r.Proto, r.Method, r.TLS.NegotiatedProtocol, r.Trailer)
+	}), "h2", "http/1.1")
 	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, nil)
 	for name, client := range both(t) {
 		for _, size := range []int{0, 10, 300_000} {
@@ -123,23 +121,20 @@ func TestH2ServerHandshakeIsShared(t *testing.T) {
 	for id := uint32(1); id < 2*n; id += 2 {
 		r.get(id, "/")
 	}
-	waiting := func() (n int) {
-		done := make(chan struct{})
-		s.e.loops[0].post(func() {
-			for x := s.e.loops[0].live; x != nil; x = x.next {
-				if x.phase == phaseConnect {
-					n++
-				}
+	r.f.WritePing(false, [8]byte{1}) // its answer comes when all before it has been seen to
+	r.until(func(f http2.Frame) bool { p, ok := f.(*http2.PingFrame); return ok && p.IsAck() })
+	waiting := make(chan int)
+	s.e.loops[0].post(func() {
+		n := 0
+		for x := s.e.loops[0].live; x != nil; x = x.next {
+			if x.phase == phaseConnect {
+				n++
 			}
-			close(done)
-		})
-		<-done
-		return n
-	}
-	for end := time.Now().Add(5 * time.Second); waiting() != n; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d requests connect, want %d", waiting(), n)
 		}
+		waiting <- n
+	})
+	if got := <-waiting; got != n {
+		t.Fatalf("%d requests connect, want %d", got, n)
 	}
 	close(gate)
 	for range n {
@@ -170,7 +165,9 @@ func TestH2ServerDeclines(t *testing.T) {
 		}
 		io.WriteString(w, r.Proto)
 	}, "h2", "http/1.1")
-	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) { c.Frontends[0].Log = nil })
+	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, func(c *proxy.Config) {
+		c.Frontends[0].Log, c.Backends[0].Timeouts.Connect = nil, 10*time.Second // many handshakes at once
+	})
 	client := h2Client(t)
 	ask := func(path, want string) {
 		resp, err := client.Post("http://"+s.addr+path, "", strings.NewReader("body"))

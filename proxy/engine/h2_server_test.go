@@ -48,13 +48,9 @@ func h2ServerOf(t *testing.T, name string, set func(*http.Server)) (_ proxy.Serv
 // TestH2Server: requests of both protocols reach a server that speaks HTTP/2, on one connection of a loop, with bodies
 // and trailers both ways.
 func TestH2Server(t *testing.T) {
-	server, conns := h2Server(t, "a", func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		w.Header().Set("Trailer", "X-Sum")
-		w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s%s %d %v", r.Proto, r.Method, r.Host, r.URL, r.ContentLength, r.Trailer))
-		w.Write(body)
-		w.Header().Set("X-Sum", fmt.Sprint(len(body)))
-	})
+	server, conns := h2Server(t, "a", echoing(func(r *http.Request) string {
+		return fmt.Sprintf("%s %s %s%s %d %v", r.Proto, r.Method, r.Host, r.URL, r.ContentLength, r.Trailer)
+	}))
 	s := startLoops(t, 1, proxy.HTTP, []proxy.Server{server}, nil)
 	plain := keepAliveClient()
 	defer plain.CloseIdleConnections()

@@ -148,7 +148,9 @@ func startOptions(t testing.TB, o Options, mode proxy.Mode, servers []proxy.Serv
 	if change != nil {
 		change(&cfg)
 	}
-	o.Replicator = s.rep
+	if o.Replicator == nil {
+		o.Replicator = s.rep
+	}
 	s.e = New(o)
 	if ps := s.e.Apply(cfg); ps.HasErrors() {
 		t.Fatal(ps.Err())

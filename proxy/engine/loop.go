@@ -159,14 +159,14 @@ func (l *loop) run(ctx context.Context) {
 	evs := make([]unix.EpollEvent, maxEvents)
 	busy := false
 	for !l.stopped {
-		n := l.wait(evs, busy)
+		n, seen := l.wait(evs, busy)
 		busy = n > 0
 		l.clock()
 		for i := range evs[:n] {
 			l.dispatch(&evs[i])
 		}
 		l.runShakes()
-		l.wheel.advance(l.now / int64(time.Millisecond))
+		l.wheel.advance(seen / int64(time.Millisecond))
 		l.runAgain()
 		l.settleMuxes()
 	}
@@ -180,11 +180,14 @@ func (l *loop) clock() {
 
 // wait looks without waiting as long as there was something the last time: that costs less than handing the thread's
 // right to run back and forth. Then it sleeps until an event or the next timer.
-func (l *loop) wait(evs []unix.EpollEvent, busy bool) int {
+//
+// What came before the moment seen is among the events: timers fire up to there and no further. A thread that the machine
+// let wait would else end who had been in time, for being late itself.
+func (l *loop) wait(evs []unix.EpollEvent, busy bool) (n int, seen int64) {
 	pending := len(l.again)+len(l.muxes)+len(l.due) > 0
 	if busy || pending {
 		if n := sysEpollNow(l.ep, evs); n > 0 || pending {
-			return n
+			return n, l.now
 		}
 	}
 	timeout := -1
@@ -194,9 +197,9 @@ func (l *loop) wait(evs []unix.EpollEvent, busy bool) int {
 	}
 	n, err := unix.EpollWait(l.ep, evs, timeout)
 	if err != nil {
-		return 0
+		return 0, l.now
 	}
-	return n
+	return n, l.now
 }
 
 func (l *loop) dispatch(ev *unix.EpollEvent) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,5 +130,70 @@ func TestOfferAgainOfManyEntries(t *testing.T) {
 func TestOfferAgainOfAnEngineThatDoesNotRun(t *testing.T) {
 	if n, err := New(Options{}).OfferAgain(t.Context()); n != 0 || err != nil {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestBindingsAreWithEveryLoop when the call returns, however much a loop has to do: who is told then lets clients come.
+func TestBindingsAreWithEveryLoop(t *testing.T) {
+	s := stickSite(t)
+	s.from("127.0.0.1") // it runs
+	busy := make(chan struct{})
+	var free atomic.Bool
+	s.e.loops[1].post(func() { <-busy })
+	time.AfterFunc(50*time.Millisecond, func() {
+		free.Store(true)
+		close(busy)
+	})
+	s.e.Bindings([]stick.Binding{{Table: "be", Key: "127.0.0.1", Server: "b", TTL: time.Minute}})
+	if !free.Load() {
+		t.Error("it returned before a loop that had something else to do")
+	}
+}
+
+// contrary is a Replicator whose cluster has agreed on a server before an offer returns.
+type contrary struct {
+	e      atomic.Pointer[Engine]
+	server string
+}
+
+func (c *contrary) Offer(b stick.Binding) bool {
+	e := c.e.Load()
+	key, err := stick.ParseKey(b.Key)
+	if err != nil {
+		return false
+	}
+	for _, l := range e.loops {
+		l.post(func() { e.backs[b.Table].tables[l.id].Apply(key, c.server, time.Minute, l.now) })
+	}
+	return true
+}
+
+// TestQuickAnswerOfTheLog: where the cluster had agreed on another server, every loop follows it, even if it says so before
+// the loop that asked has told the others. Else a client would have one server on this loop and another on that.
+func TestQuickAnswerOfTheLog(t *testing.T) {
+	_, a := named(t, "a")
+	_, b := named(t, "b")
+	log := &contrary{server: "b"}
+	s := startOptions(t, Options{Loops: 3, Replicator: log}, proxy.HTTP, []proxy.Server{a, b}, func(c *proxy.Config) {
+		c.Backends[0].StickTable = &proxy.StickTable{Type: "ip", Size: 100, Expire: time.Minute}
+		c.Backends[0].Stick = []proxy.StickRule{{On: "src"}}
+	})
+	log.e.Store(s.e)
+	if got := s.from("127.0.0.31"); got != "a" {
+		t.Fatalf("%s answered first", got)
+	}
+	key, err := stick.ParseKey("127.0.0.31")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range s.e.loops {
+		read := make(chan stick.Found, 1)
+		l.post(func() {
+			f, _ := s.e.backs["be"].tables[l.id].Lookup(key, l.now)
+			read <- f
+		})
+		if f := <-read; f.Server != "b" || f.Tentative {
+			t.Errorf("loop %d sends the client to %q (tentative: %v), the log says b", l.id, f.Server, f.Tentative)
+		}
 	}
 }

@@ -31,19 +31,26 @@ func becomesWithin(t *testing.T, limit time.Duration, what string, is func() boo
 	}
 }
 
+// turned returns when each loop has ended what it was at: what a client has been told of is in the books.
+func (s *site) turned() { s.holdLoops()() }
+
 // holding is a server that answers what is asked of /wait one by one, when it is let, and closes upon /fail. conns counts
 // its connections.
 type holding struct {
 	proxy.Server
-	arrived, release chan struct{}
-	conns            atomic.Int32
+	arrived, release, answered chan struct{}
+	conns                      atomic.Int32
+	left                       chan struct{} // a connection has ended
 }
 
 func newHolding(t *testing.T) *holding {
-	h := &holding{arrived: make(chan struct{}, 16), release: make(chan struct{})}
+	h := &holding{arrived: make(chan struct{}, 16), release: make(chan struct{}), answered: make(chan struct{}, 16), left: make(chan struct{}, 64)}
 	h.Server = rawServer(t, "a", func(c net.Conn, r *bufio.Reader) {
 		h.conns.Add(1)
-		defer h.conns.Add(-1)
+		defer func() {
+			h.conns.Add(-1)
+			h.left <- struct{}{}
+		}()
 		for {
 			head, err := readHead(r)
 			if err != nil || strings.Contains(head, " /fail ") {
@@ -70,10 +77,33 @@ func (h *holding) ask(s *site, wg *sync.WaitGroup, n int) {
 			if out := s.raw("GET /wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasSuffix(out, "hello") {
 				s.t.Errorf("%q", out)
 			}
+			h.answered <- struct{}{}
 		})
 	}
 	for range n {
 		<-h.arrived
+	}
+}
+
+// answer lets so many requests have their answer.
+func (h *holding) answer(n int) {
+	for range n {
+		h.release <- struct{}{}
+	}
+	for range n {
+		<-h.answered
+	}
+}
+
+// keeps waits until the server has so many connections.
+func (h *holding) keeps(t *testing.T, n int32, what string) {
+	t.Helper()
+	for h.conns.Load() != n {
+		select {
+		case <-h.left:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s: the server has %d connections, want %d", what, h.conns.Load(), n)
+		}
 	}
 }
 
@@ -110,14 +140,15 @@ func TestPoolsOfServersThatGo(t *testing.T) {
 			})
 			var all sync.WaitGroup
 			h.ask(s, &all, 4)
-			for range 3 {
-				h.release <- struct{}{}
+			h.answer(3)
+			s.turned()
+			if n := s.row("a").IdleConnCur; n != 3 {
+				t.Fatalf("%d connections idle, want 3", n)
 			}
-			becomes(t, "three connections idle", func() bool { return s.row("a").IdleConnCur == 3 })
 			goes(s, cfg)
-			becomes(t, "the connection of the request is left alone", func() bool { return h.conns.Load() == 1 })
-			h.release <- struct{}{}
-			becomes(t, "no connection is left", func() bool { return h.conns.Load() == 0 })
+			h.keeps(t, 1, "the connection of the request is left alone")
+			h.answer(1)
+			h.keeps(t, 0, "no connection is left")
 			all.Wait()
 		})
 	}
@@ -131,17 +162,18 @@ func TestPoolOfAServerThatMoves(t *testing.T) {
 	s := start(t, proxy.HTTP, []proxy.Server{h.Server}, func(c *proxy.Config) { cfg = *c })
 	var all sync.WaitGroup
 	h.ask(s, &all, 2)
-	for range 2 {
-		h.release <- struct{}{}
-	}
+	h.answer(2)
 	all.Wait()
-	becomes(t, "two connections idle", func() bool { return s.row("a").IdleConnCur == 2 })
+	s.turned()
+	if n := s.row("a").IdleConnCur; n != 2 {
+		t.Fatalf("%d connections idle, want 2", n)
+	}
 	cfg.Backends = slices.Clone(cfg.Backends)
 	cfg.Backends[0].Servers = []proxy.Server{target("a", other.Address)}
 	if ps := s.e.Apply(cfg); len(ps) > 0 {
 		t.Fatal(ps)
 	}
-	becomes(t, "no connection is left", func() bool { return h.conns.Load() == 0 })
+	h.keeps(t, 0, "no connection is left")
 	if _, body := s.get("/"); body != "b" {
 		t.Errorf("%q", body)
 	}
@@ -176,7 +208,10 @@ func TestWantOfDescriptorsSparesRequests(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
-	becomes(t, "the connection idles and is closed", shed)
+	s.turned()
+	if !shed() {
+		t.Error("a connection that idles was not closed")
+	}
 	if resp, _ := s.get("/"); resp.StatusCode != 200 || conns.Load() != 2 {
 		t.Errorf("%d on connection %d", resp.StatusCode, conns.Load())
 	}

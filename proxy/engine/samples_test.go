@@ -47,7 +47,7 @@ func TestFiguresAreHAProxys(t *testing.T) {
 			p := &pair{t: t, rules: figuresRule(samples)}
 			p.begin([]int{1, 1, 1, 1}, change)
 			p.compare(func(addr string) (got []string) {
-				got = append(got, p.ask(addr, "/figures"))
+				got = append(got, p.figures(addr, 0, 1))
 				if name == "none" {
 					return got
 				}
@@ -58,11 +58,9 @@ func TestFiguresAreHAProxys(t *testing.T) {
 				for range held {
 					p.hold(addr, "/hold")
 				}
-				got = append(got, p.ask(addr, "/figures"))
+				got = append(got, p.figures(addr, 0, held+1))
 				if name != "unbounded" && name != "backups" { // the only backup has a queue of its own there
-					p.wait(addr, held+1)
-					_, figures, _ := strings.Cut(p.ask(addr, "/figures"), ",") // who asked before may still be a connection
-					got = append(got, figures)
+					got = append(got, p.wait(addr, held+1))
 				}
 				p.letGo()
 				return got
@@ -71,18 +69,29 @@ func TestFiguresAreHAProxys(t *testing.T) {
 	}
 }
 
-// wait sends a request that has to queue, so that the backend has n, and returns when it does.
-func (p *pair) wait(addr string, n int) {
+// figures asks until the one at an index is n, or for five seconds: who asked before may still be a connection, and neither
+// proxy tells when it is none any more.
+func (p *pair) figures(addr string, at, n int) (all string) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		all = p.ask(addr, "/figures")
+		if f := strings.Split(all, ","); at < len(f) && f[at] == fmt.Sprint(n) {
+			return all
+		}
+	}
+	p.t.Errorf("figure %d of %s is not %d", at, all, n)
+	return all
+}
+
+// wait sends a request that has to queue, so that the backend has n, and returns the figures when it does. The asker is a
+// connection of the frontend, too.
+func (p *pair) wait(addr string, n int) string {
 	p.holding.Go(func() {
 		p.ask(addr, "/hold")
 		p.answered <- struct{}{}
 	})
 	p.expected++
-	for end := time.Now().Add(5 * time.Second); strings.Split(p.ask(addr, "/figures"), ",")[1] != fmt.Sprint(n); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			p.t.Fatal("nobody queues")
-		}
-	}
+	p.figures(addr, 1, n)
+	return p.figures(addr, 0, n+1)
 }
 
 // Rates are HAProxy's: what went by within the last second, whichever loop it came to.
