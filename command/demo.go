@@ -214,3 +214,21 @@ func (a demoAgents) Leave(ctx context.Context, n demo.Node) error {
 	defer cl.Close()
 	return cl.Leave(ctx)
 }
+
+// Tied implements demo.Agents.
+func (a demoAgents) Tied(ctx context.Context, n demo.Node, backend string) ([]string, error) {
+	cl, err := a.client(n)
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	entries, err := cl.Table(ctx, backend)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(entries))
+	for i, e := range entries {
+		keys[i] = e.Key
+	}
+	return keys, nil
+}

@@ -142,14 +142,18 @@ func (s *stage) change(ctx context.Context) error {
 	return pause(ctx, time.Second)
 }
 
-// lastGuests begins the last third of the sessions in the second before the fault; the last of them 60 ms before it.
+// lastGuests begins the last third of the sessions in the second before the fault; the last of them 60 ms before it, and as
+// long as the look at what was agreed on takes.
 func (s *stage) lastGuests(ctx context.Context) error {
 	if err := s.beginSessions(ctx, sessionCount/3, 50*time.Millisecond); err != nil {
 		return err
 	}
 	s.report.Sessions = len(s.sessions)
 	s.say("%d client addresses have a session each, %d of them begun in the last second", len(s.sessions), sessionCount/3)
-	return pause(ctx, 60*time.Millisecond)
+	if err := pause(ctx, 60*time.Millisecond); err != nil {
+		return err
+	}
+	return s.settled(ctx)
 }
 
 // fail fails the victim.

@@ -114,6 +114,7 @@ func summary(w io.Writer, name string, reports []Report) error {
 		{"change_ms", func(r Report) float64 { return r.ChangeMS }},
 		{"back_ms", func(r Report) float64 { return r.BackMS }},
 		{"sessions_moved", func(r Report) float64 { return float64(r.SessionsMoved) }},
+		{"sessions_late", func(r Report) float64 { return float64(r.SessionsLate) }},
 		{"owners_seen_max", func(r Report) float64 { return float64(r.OwnersSeenMax) }},
 	} {
 		var all []float64

@@ -80,6 +80,8 @@ type Agents interface {
 	Apply(ctx context.Context, n Node, files []File) (version uint64, err error)
 	// Leave asks the agent to leave the cluster and end.
 	Leave(ctx context.Context, n Node) error
+	// Tied lists the client addresses for which the cluster has agreed on a server of the backend, as the node knows it.
+	Tied(ctx context.Context, n Node, backend string) ([]string, error)
 }
 
 // Report is what the run found. Durations are milliseconds.
@@ -89,6 +91,8 @@ type Report struct {
 	Errors                  int     `json:"errors"`
 	Sessions                int     `json:"sessions"`
 	SessionsMoved           int     `json:"sessions_moved"`
+	SessionsLate            int     `json:"sessions_late"` // the cluster had not agreed on their server before the fault
+	LateMoved               int     `json:"late_moved"`    // both: lost with the node that alone knew them
 	OwnersSeenMax           int     `json:"owners_seen_max"`
 	FailoverGapMS           float64 `json:"failover_gap_ms"`
 	VIPLeftOnDead           bool    `json:"vip_left_on_dead"`
@@ -101,6 +105,8 @@ type Report struct {
 	BackMS        float64 `json:"back_ms"` // from the restart to the address being back
 	VIPs          int     `json:"vips"`
 	StolenPercent float64 `json:"stolen_percent"` // of the machine's processors, by the host that lends them, during the run
+
+	Moved []string `json:"moved,omitempty"` // each session that moved, in words
 }
 
 // bounds of the waits of the story; a run that meets one fails with what it waited for.

@@ -155,6 +155,7 @@ type standIns struct {
 	nodes   map[string]Node
 	version uint64
 	placed  map[string]string // address to node
+	late    string            // a client that the others do not know
 	done    sync.WaitGroup
 }
 
@@ -280,10 +281,31 @@ func (s *standIns) Leave(_ context.Context, n Node) error {
 	return s.tell(n, order{End: true})
 }
 
+// Tied implements Agents: a stand-in knows a client's server from the client's address, but for the one that is late.
+func (s *standIns) Tied(_ context.Context, n Node, backend string) ([]string, error) {
+	if n.Name == "lb1" || backend != "web" {
+		return nil, fmt.Errorf("%s was asked for the clients of %s", n.Name, backend)
+	}
+	var all []string
+	for i := range sessionCount {
+		if a := address(1, 1+i).String(); a != s.late {
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
 func run(t *testing.T, o Options) (Report, string) {
+	t.Helper()
+	return runLate(t, o, "")
+}
+
+// runLate is a run in which the cluster has not agreed on the server of a client when the node fails.
+func runLate(t *testing.T, o Options, late string) (Report, string) {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	agents := newStandIns(t)
+	agents.late = late
 	var story strings.Builder
 	o.Dir, o.View = t.TempDir(), Lines{&story}
 	r, err := Run(t.Context(), o, agents)
@@ -296,14 +318,14 @@ func run(t *testing.T, o Options) (Report, string) {
 
 // A cluster that hands over cleanly is told as good.
 func TestCleanHandOver(t *testing.T) {
-	r, story := run(t, Options{Fail: Leave})
-	if r.Nodes != 3 || r.Sessions != 50 || r.SessionsMoved != 0 || r.OwnersSeenMax != 1 || r.VIPLeftOnDead || !r.ConfigVersionEverywhere {
+	r, story := runLate(t, Options{Fail: Leave}, "10.77.1.50")
+	if r.Nodes != 3 || r.Sessions != 50 || r.SessionsMoved != 0 || r.SessionsLate != 1 || r.LateMoved != 0 || r.Moved != nil || r.OwnersSeenMax != 1 || r.VIPLeftOnDead || !r.ConfigVersionEverywhere {
 		t.Errorf("report: %+v", r)
 	}
 	if r.Requests < 400 {
 		t.Errorf("only %d questions", r.Requests)
 	}
-	for _, want := range []string{"VI_1 10.77.0.101 is on lb1", "web3 added", "asked to leave", "is back on lb1"} {
+	for _, want := range []string{"VI_1 10.77.0.101 is on lb1", "web3 added", "1 of them are so young", "asked to leave", "is back on lb1"} {
 		if !strings.Contains(story, want) {
 			t.Errorf("the story does not say %q", want)
 		}
@@ -358,6 +380,8 @@ func TestFaults(t *testing.T) {
 		{"errors", func(r *Report) { r.Errors = 65 }, 1},
 		{"owners", func(r *Report) { r.OwnersSeenMax = 2 }, 1},
 		{"moved", func(r *Report) { r.SessionsMoved = 1 }, 1},
+		{"moved, and late", func(r *Report) { r.SessionsMoved, r.SessionsLate, r.LateMoved = 2, 2, 2 }, 1},
+		{"moved, one of two late", func(r *Report) { r.SessionsMoved, r.SessionsLate, r.LateMoved = 2, 1, 1 }, 2},
 		{"left", func(r *Report) { r.VIPLeftOnDead = true }, 1},
 		{"version", func(r *Report) { r.ConfigVersionEverywhere = false }, 1},
 		{"all", func(r *Report) {

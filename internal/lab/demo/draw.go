@@ -109,7 +109,7 @@ func (s *stage) frame() Frame {
 	defer s.mu.Unlock()
 	f := Frame{At: time.Since(s.begun), Version: s.version, Sessions: len(s.sessions)}
 	for _, g := range s.sessions {
-		if g.moved {
+		if g.moved != "" {
 			f.Moved++
 		}
 	}

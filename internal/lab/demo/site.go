@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// backendName is the backend, and the table of its clients.
+const backendName = "web"
+
 // proxyFile is the haproxy.cfg of the demo for these servers.
 func proxyFile(vips []vip, servers []server) string {
 	var b strings.Builder
@@ -21,14 +24,14 @@ frontend shop
 	for _, v := range vips {
 		fmt.Fprintf(&b, "    bind %s\n", v.target())
 	}
-	b.WriteString(`    default_backend web
+	fmt.Fprintf(&b, `    default_backend %[1]s
 
-backend web
+backend %[1]s
     balance roundrobin
     stick-table type ip size 100k expire 30m
     stick on src
     option httpchk GET /
-`)
+`, backendName)
 	for _, s := range servers {
 		fmt.Fprintf(&b, "    server %s %s:80 check inter 1s\n", s.name, s.addr)
 	}

@@ -198,6 +198,9 @@ func (r Report) Text() string {
 	row("longest time without an answer", "%.1f ms", r.FailoverGapMS)
 	row("questions without a 200", "%d of %d", r.Errors, r.Requests)
 	row("sessions on another server", "%d of %d", r.SessionsMoved, r.Sessions)
+	if r.SessionsLate > 0 {
+		row("of them not agreed on before", "%d of %d", r.LateMoved, r.SessionsLate)
+	}
 	fmt.Fprintf(&b, "What the nodes did:\n")
 	row("a change on all of them after", "%.0f ms", r.ChangeMS)
 	row("address on its new owner after", "%.0f ms", r.AddressMoveMS)
