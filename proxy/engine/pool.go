@@ -278,8 +278,12 @@ func (l *loop) idleEvent(c *conn) {
 		c.mux.event()
 		return
 	}
-	if c.hup || c.readable && (c.tls == nil || !l.quiet(c)) {
+	if c.hup || c.readable && !l.quiet(c) {
 		l.dropIdle(c)
+		return
+	}
+	if c.tls == nil {
+		c.readable = false // an event of bytes that were read meanwhile, or of room to write
 	}
 }
 
