@@ -52,7 +52,35 @@ func init() {
 	alias("req.ver", "req_ver")
 	fetches["req.proto_http"] = &fetchDef{out: Bool, needs: atRequest | atPayload, make: plain(protoHTTP)}
 	alias("req.proto_http", "req_proto_http")
+	fetches["req.body_size"] = &fetchDef{out: Int, needs: atRequest, make: req(func(_ *Ctx, m *Message, v *Value) bool {
+		v.setInt(m.bodySize())
+		return true
+	})}
 	fieldFetches()
+}
+
+// bodySize is how long a request's body says that it is: its Content-Length, or of chunks what has come with what the last
+// of them still lacks.
+func (m *Message) bodySize() (size int64) {
+	h := m.Head
+	if !h.Chunked {
+		return max(h.ContentLength, 0)
+	}
+	var chunks http1.Chunks
+	for rest := m.In[min(h.Len, len(m.In)):]; len(rest) > 0; {
+		n, piece, fault := chunks.Next(rest)
+		if fault != http1.None || n == 0 {
+			return size
+		}
+		if piece == http1.Data {
+			size += int64(n)
+		}
+		rest = rest[n:]
+	}
+	if chunks.InData() {
+		size += chunks.Left()
+	}
+	return size
 }
 
 // fieldFetches are those of a message's parts that have names, and of the answer.
