@@ -89,6 +89,7 @@ type pair struct {
 	mode     proxy.Mode  // 0: HTTP
 	rules    proxy.Rules // of the frontend
 	addrs    map[string]string
+	csv      map[string]func() string // the statistics, by address
 	reeve    *site
 	arrived  chan string
 	release  chan struct{}
@@ -139,7 +140,9 @@ func (p *pair) start(servers []proxy.Server, change func(*proxy.Backend)) {
 	other.Frontends, other.Backends = slices.Clone(cfg.Frontends), slices.Clone(cfg.Backends)
 	other.Frontends[0].Binds = []proxy.Bind{{Addr: ports.Free(t, "127.0.0.1")}}
 	other.Frontends[0].Log, other.Backends[0].Log = nil, nil
-	p.addrs = map[string]string{"HAProxy": realHAProxy(t, other).addr, "Reeve": p.reeve.addr}
+	ha := realHAProxy(t, other)
+	p.addrs = map[string]string{"HAProxy": ha.addr, "Reeve": p.reeve.addr}
+	p.csv = map[string]func() string{ha.addr: ha.csv, p.reeve.addr: p.reeve.csv}
 }
 
 // ask sends one request on a connection of its own and returns the name of the server that answered, or the status.
@@ -323,4 +326,50 @@ func TestChoiceByLoadIsHAProxys(t *testing.T) {
 			})
 		})
 	}
+}
+
+// queue asks for a path while the only server is busy, and waits until n requests are in the queue.
+func (p *pair) queue(addr, target string, n int) {
+	p.holding.Go(func() { p.ask(addr, target) })
+	waiting := fmt.Sprint(n)
+	for end := time.Now().Add(5 * time.Second); column(p.csv[addr](), "BACKEND", "qcur") != waiting; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("%s does not queue: %q wait, want %s", target, column(p.csv[addr](), "BACKEND", "qcur"), waiting)
+		}
+	}
+}
+
+// Who waits for a server is served by the class that a rule gave it, then in the order of arrival that an offset moves.
+func TestPriorityIsHAProxys(t *testing.T) {
+	rule := func(line string) proxy.Rule { return proxy.Rule{Words: proxy.Words(line)} }
+	p := &pair{t: t, arrived: make(chan string, 1), release: make(chan struct{}), answered: make(chan struct{}, 1)}
+	p.rules.HTTPRequest = []proxy.Rule{
+		rule("set-priority-class int(-5) if { path /first }"), rule("set-priority-class int(7) if { path /last }"),
+		rule("set-priority-offset int(-60000) if { path /early }"), rule("set-priority-offset url_param(by) if { path /late }"),
+	}
+	targets, served := []string{"/last", "/late?by=60000", "/plain", "/early", "/first"}, make(chan string, 10)
+	server := handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			p.arrived <- "a"
+			<-p.release
+			return
+		}
+		served <- r.URL.String()
+	})
+	server.MaxConn = 1
+	p.start([]proxy.Server{server}, func(b *proxy.Backend) { b.Timeouts.Queue = 10 * time.Second })
+	p.compare(func(addr string) (order []string) {
+		p.hold(addr, "/hold")
+		for i, target := range targets {
+			p.queue(addr, target, i+1)
+		}
+		p.letGo()
+		for range targets {
+			order = append(order, <-served)
+		}
+		if want := []string{"/first", "/early", "/plain", "/late?by=60000", "/last"}; !slices.Equal(order, want) {
+			t.Errorf("served in the order %v, want %v", order, want)
+		}
+		return order
+	})
 }

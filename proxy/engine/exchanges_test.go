@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -279,7 +280,7 @@ func TestExchangesCoverTheIssue(t *testing.T) {
 	if rules < 180 || len(all)-rules < 200 {
 		t.Errorf("%d exchanges of rules and %d others, want 180 and 200", rules, len(all)-rules)
 	}
-	for _, class := range strings.Fields("cl_te te_cl te_te cl_0 duplicate_cl chunk_sizes bare_cr_lf names absolute_form") {
+	for _, class := range strings.Fields("cl_te te_cl te_te cl_0 duplicate_cl chunk_sizes bare_cr_lf names absolute_form garbage") {
 		if per[class] < 8 {
 			t.Errorf("%d exchanges of %s, want 8", per[class], class)
 		}
@@ -287,10 +288,21 @@ func TestExchangesCoverTheIssue(t *testing.T) {
 	if per["cache"] < 12 {
 		t.Errorf("%d exchanges of caches, want 12", per["cache"])
 	}
-	for _, feature := range strings.Fields(`keep_alive reuse pipelining chunked continue bodiless until_close upgrade connect http10 retry aborts
-		duplex limits errorfiles timeouts`) {
+	for _, feature := range strings.Fields(`keep_alive reuse pipelining chunked continue interim bodiless until_close upgrade connect http10 retry aborts
+		duplex limits errorfiles timeouts hop_by_hop close_options`) {
 		if per[feature] < 5 {
 			t.Errorf("%d exchanges of %s, want 5", per[feature], feature)
+		}
+	}
+	for _, words := range []string{"option http-server-close", "option httpclose", "option abortonclose", "option http-buffer-request", "retry-on", "http-reuse"} {
+		n := 0
+		for _, x := range all {
+			if slices.ContainsFunc(x.set, func(line string) bool { return line == words || strings.HasPrefix(line, words+" ") }) {
+				n++
+			}
+		}
+		if n < 5 {
+			t.Errorf("%d exchanges with %s, want 5", n, words)
 		}
 	}
 }

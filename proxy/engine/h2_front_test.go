@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +62,12 @@ func (r *h2Raw) head(id uint32, end bool, fields ...string) {
 	if len(fields) == 0 || fields[0] != ":method" {
 		fields = append([]string{":method", "GET", ":scheme", "http", ":authority", "example.org", ":path", "/"}, fields...)
 	}
+	r.fields(id, end, fields...)
+}
+
+// fields sends just these.
+func (r *h2Raw) fields(id uint32, end bool, fields ...string) {
+	r.t.Helper()
 	r.buf.Reset()
 	for i := 0; i < len(fields); i += 2 {
 		r.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
@@ -176,64 +183,91 @@ func TestH2Bodiless(t *testing.T) {
 	}
 }
 
-// TestH2BadHeads: what could be smuggled into HTTP/1 ends its stream, counts as a bad request, and reaches no server. The
-// connection goes on.
-func TestH2BadHeads(t *testing.T) {
-	s := start(t, proxy.HTTP, []proxy.Server{echoingH2(t)}, nil)
+// h2BadHeads are requests that could be smuggled into HTTP/1, by the class of what is wrong.
+func h2BadHeads() map[string]map[string][]string {
 	get := func(more ...string) []string {
 		return append([]string{":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/"}, more...)
 	}
-	cases := map[string][]string{
-		"CR LF in a value":          get("x-a", "1\r\nx-evil: 1"),
-		"LF in a value":             get("x-a", "1\nevil"),
-		"NUL in a value":            get("x-a", "a\x00b"),
-		"colon in a name":           get("x-a: 1\r\nb", "c"),
-		"upper case in a name":      get("X-A", "b"),
-		"blank in a name":           get("x a", "b"),
-		"empty name":                get("", "b"),
-		"blank before a value":      get("x-a", " b"),
-		"blank behind a value":      get("x-a", "b\t"),
-		"transfer-encoding":         get("transfer-encoding", "chunked"),
-		"connection":                get("connection", "close"),
-		"keep-alive":                get("keep-alive", "x"),
-		"upgrade":                   get("upgrade", "h2c"),
-		"te of another kind":        get("te", "gzip"),
-		"two lengths":               get("content-length", "0", "content-length", "1"),
-		"length of no number":       get("content-length", "+0"),
-		"length without content":    get("content-length", "5"),
-		"host beside authority":     get("host", "y"),
-		"two hosts":                 get("host", "x", "host", "x"),
-		"pseudo-field behind":       get("x-a", "b", ":path", "/evil"),
-		"pseudo-field twice":        get(":path", "/evil"),
-		"unknown pseudo-field":      get(":evil", "1"),
-		"status in a request":       get(":status", "200"),
-		"blank in the path":         {":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/ HTTP/1.1\r\n"},
-		"path without a slash":      {":method", "GET", ":scheme", "http", ":authority", "x", ":path", "evil/"},
-		"empty path":                {":method", "GET", ":scheme", "http", ":authority", "x", ":path", ""},
-		"blank in the method":       {":method", "GET /evil", ":scheme", "http", ":authority", "x", ":path", "/"},
-		"CR LF in the authority":    {":method", "GET", ":scheme", "http", ":authority", "x\r\nevil: 1", ":path", "/"},
-		"user in the authority":     {":method", "GET", ":scheme", "http", ":authority", "a@x", ":path", "/"},
-		"scheme of another kind":    {":method", "GET", ":scheme", "http://evil/", ":authority", "x", ":path", "/"},
-		"no scheme":                 {":method", "GET", ":authority", "x", ":path", "/"},
-		"no authority":              {":method", "GET", ":scheme", "http", ":path", "/"},
-		"CONNECT with a path":       {":method", "CONNECT", ":authority", "x:1", ":path", "/"},
-		"protocol without CONNECT":  get(":protocol", "websocket"),
-		"CONNECT without authority": {":method", "CONNECT"},
+	return map[string]map[string][]string{
+		"injection into HTTP/1": {
+			"CR LF in a value":       get("x-a", "1\r\nx-evil: 1"),
+			"LF in a value":          get("x-a", "1\nevil"),
+			"CR in a value":          get("x-a", "1\revil"),
+			"NUL in a value":         get("x-a", "a\x00b"),
+			"colon in a name":        get("x-a: 1\r\nb", "c"),
+			"upper case in a name":   get("X-A", "b"),
+			"blank in a name":        get("x a", "b"),
+			"empty name":             get("", "b"),
+			"blank before a value":   get("x-a", " b"),
+			"blank behind a value":   get("x-a", "b\t"),
+			"blank in the path":      {":method", "GET", ":scheme", "http", ":authority", "x", ":path", "/ HTTP/1.1\r\n"},
+			"blank in the method":    {":method", "GET /evil", ":scheme", "http", ":authority", "x", ":path", "/"},
+			"CR LF in the authority": {":method", "GET", ":scheme", "http", ":authority", "x\r\nevil: 1", ":path", "/"},
+		},
+		"framing and hops of HTTP/1": {
+			"transfer-encoding":      get("transfer-encoding", "chunked"),
+			"connection":             get("connection", "close"),
+			"keep-alive":             get("keep-alive", "x"),
+			"proxy-connection":       get("proxy-connection", "close"),
+			"upgrade":                get("upgrade", "h2c"),
+			"te of another kind":     get("te", "gzip"),
+			"two lengths":            get("content-length", "0", "content-length", "1"),
+			"length of no number":    get("content-length", "+0"),
+			"length without content": get("content-length", "5"),
+		},
+		"abuse of pseudo-fields": {
+			"host beside authority":     get("host", "y"),
+			"two hosts":                 get("host", "x", "host", "x"),
+			"pseudo-field behind":       get("x-a", "b", ":path", "/evil"),
+			"pseudo-field twice":        get(":path", "/evil"),
+			"unknown pseudo-field":      get(":evil", "1"),
+			"status in a request":       get(":status", "200"),
+			"path without a slash":      {":method", "GET", ":scheme", "http", ":authority", "x", ":path", "evil/"},
+			"empty path":                {":method", "GET", ":scheme", "http", ":authority", "x", ":path", ""},
+			"user in the authority":     {":method", "GET", ":scheme", "http", ":authority", "a@x", ":path", "/"},
+			"scheme of another kind":    {":method", "GET", ":scheme", "http://evil/", ":authority", "x", ":path", "/"},
+			"no scheme":                 {":method", "GET", ":authority", "x", ":path", "/"},
+			"no authority":              {":method", "GET", ":scheme", "http", ":path", "/"},
+			"no method":                 {":scheme", "http", ":authority", "x", ":path", "/"},
+			"CONNECT with a path":       {":method", "CONNECT", ":authority", "x:1", ":path", "/"},
+			"protocol without CONNECT":  get(":protocol", "websocket"),
+			"CONNECT without authority": {":method", "CONNECT"},
+		},
 	}
+}
+
+// TestH2BadHeads: what could be smuggled into HTTP/1 ends its stream, counts as a bad request, and reaches no server. The
+// connection goes on.
+func TestH2BadHeads(t *testing.T) {
+	var asked atomic.Int64
+	sv := handler(t, "a", func(http.ResponseWriter, *http.Request) { asked.Add(1) })
+	s := start(t, proxy.HTTP, []proxy.Server{sv}, nil)
 	r := s.h2raw()
-	id := uint32(1)
-	for name, fields := range cases {
-		r.head(id, true, fields...)
-		f := r.until(ofStream(id))
-		if rst, ok := f.(*http2.RSTStreamFrame); !ok || rst.ErrCode != http2.ErrCodeProtocol {
-			t.Errorf("%s: %v, want RST_STREAM PROTOCOL_ERROR", name, f)
+	id, bad := uint32(1), uint64(0)
+	for class, cases := range h2BadHeads() {
+		if len(cases) < 8 {
+			t.Errorf("%d requests of the class %s, want 8", len(cases), class)
 		}
-		s.want(" 400 ", " PR-- ", `"<BADREQ>"`)
-		id += 2
+		for name, fields := range cases {
+			r.fields(id, true, fields...)
+			f := r.until(ofStream(id))
+			if rst, ok := f.(*http2.RSTStreamFrame); !ok || rst.ErrCode != http2.ErrCodeProtocol {
+				t.Errorf("%s: %v, want RST_STREAM PROTOCOL_ERROR", name, f)
+			}
+			s.want(" 400 ", " PR-- ", `"<BADREQ>"`)
+			id += 2
+			bad++
+		}
+	}
+	if row, ok := s.e.Stats().Find("fe", "FRONTEND"); !ok || row.EReq != bad {
+		t.Errorf("%d bad requests are counted, want %d", row.EReq, bad)
 	}
 	r.head(id, true)
 	if f, ok := r.until(ofStream(id)).(*http2.MetaHeadersFrame); !ok || f.PseudoValue("status") != "200" {
 		t.Errorf("a good request afterwards: %v", f)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the server was asked %d times, want once", n)
 	}
 	r.head(id+2, true, "x-long", strings.Repeat("a", 12000), "x-longer", strings.Repeat("a", 12000))
 	if f, ok := r.until(ofStream(id + 2)).(*http2.MetaHeadersFrame); !ok || f.PseudoValue("status") != "431" {
