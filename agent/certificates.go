@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,38 @@ import (
 type ownTLS struct {
 	part    cluster.TLSPart
 	changes uint64
+}
+
+// change makes a change and returns what there is then.
+func (o *ownTLS) change(now time.Time, change cluster.TLSChange) (cluster.TLS, error) {
+	o.changes++
+	err := o.part.Change(o.changes, now, change)
+	return o.part.Contents(), err
+}
+
+// renew makes a new ticket key when the newest one that was set is old, as a cluster's leader does.
+func (o *ownTLS) renew(now time.Time) (cluster.TLS, bool) {
+	change, old := cluster.NewTicketKey(&o.part, now, cluster.DefaultTicketKeyAge)
+	if !old {
+		return cluster.TLS{}, false
+	}
+	t, err := o.change(now, change)
+	return t, err == nil
+}
+
+// renewEvery is how often a node that stands alone looks at the age of its ticket keys.
+const renewEvery = time.Minute
+
+func (a *Agent) renewOwnTicketKey(now time.Time) {
+	if !a.alone() {
+		return
+	}
+	a.mu.Lock()
+	t, renewed := a.own.renew(now)
+	a.mu.Unlock()
+	if renewed {
+		a.logProblems(a.serveTLS(t))
+	}
 }
 
 // inForceTLS is what was set, here or by the cluster.
@@ -101,11 +134,25 @@ func (a *Agent) certificateFile(ctx context.Context, name string) (string, error
 // SetCertificate implements httpapi.Service.
 func (a *Agent) SetCertificate(ctx context.Context, name string, content []byte) (api.CertificateChange, error) {
 	file, err := a.certificateFile(ctx, name)
+	early := false
+	if errors.Is(err, tlsconf.ErrNoCertificate) {
+		if file, early = tlsconf.Ahead(name); early {
+			err = nil
+		} else {
+			err = fmt.Errorf("%w: give the whole path to set one before a bind names it", err)
+		}
+	}
 	if err != nil {
 		return api.CertificateChange{}, tlsError(err)
 	}
 	change := cluster.TLSChange{Put: &cluster.Certificate{Name: file, PEM: content}}
-	return a.changeTLS(ctx, change, file, "a certificate was set in place of its file", "file", file)
+	out, err := a.changeTLS(ctx, change, file, "a certificate was set in place of its file", "file", file)
+	if err == nil && early {
+		var ps source.Problems
+		ps.Warnf(source.Pos{}, "", "%s: no bind names it yet: it is kept for the configuration that does", file)
+		out.Problems = append(toAPI(ps, ""), out.Problems...)
+	}
+	return out, err
 }
 
 // RemoveCertificate implements httpapi.Service.
@@ -167,9 +214,7 @@ func (a *Agent) changeOwnTLS(ctx context.Context, change cluster.TLSChange) ([]c
 	report := cluster.NodeReport{Node: a.set.Node, Problems: app{a}.CanServe(ctx, change)}
 	begun := time.Now()
 	a.mu.Lock()
-	a.own.changes++
-	err := a.own.part.Change(a.own.changes, begun, change)
-	now := a.own.part.Contents()
+	now, err := a.own.change(begun, change)
 	a.mu.Unlock()
 	if err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ func (a *Agent) want(w wanted) {
 
 // reconcile makes the trades run what is wanted, one Document after the other, and says so to the cluster.
 func (a *Agent) reconcile(ctx context.Context) error {
+	keys := time.NewTicker(renewEvery)
+	defer keys.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,6 +55,8 @@ func (a *Agent) reconcile(ctx context.Context) error {
 			a.apply(w)
 		case <-a.retry:
 			a.applyAgain()
+		case now := <-keys.C:
+			a.renewOwnTicketKey(now)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -144,6 +145,37 @@ func (c *Cluster) Serving(index uint64, problem string) { c.serving.set(index, p
 func (c *Cluster) TLS() (t TLS) {
 	c.readState(func(*fsm.State) { t = c.tlsPart.Contents() })
 	return t
+}
+
+// renewTicketKey makes a new ticket key when the newest one is old: who learns a key can open what it sealed, so that none
+// may seal for ever. Where none was set each node goes on with its own. Nodes are not asked: they have keys like it.
+func (c *Cluster) renewTicketKey(ctx context.Context) {
+	now := time.Now()
+	var change TLSChange
+	var old bool
+	c.readState(func(*fsm.State) { change, old = NewTicketKey(&c.tlsPart, now, c.conf.TicketKeyAge) })
+	if !old {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := c.applyHere(ctx, fsm.TLSCommand(now, change)); err != nil {
+		c.log.Debug("could not renew the ticket key", "error", err)
+		return
+	}
+	c.log.Info("the ticket key was old: a new one seals", "age", c.conf.TicketKeyAge)
+}
+
+// NewTicketKey is the change that puts a new key, made at random, before one that was set longer than age ago; false: there
+// is none that is so old.
+func NewTicketKey(p *TLSPart, now time.Time, age time.Duration) (TLSChange, bool) {
+	length, old := p.OldTicketKey(now, age)
+	if !old {
+		return TLSChange{}, false
+	}
+	key := make(Secret, length)
+	rand.Read(key) // never fails: crypto/rand ends the program instead
+	return TLSChange{TicketKeys: []Secret{key}}, true
 }
 
 // keptTLS is the file that holds what was told last: a node that starts again shows the certificates that it showed before,

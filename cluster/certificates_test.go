@@ -110,6 +110,44 @@ func TestNodeThatCannotServeRefusesForAll(t *testing.T) {
 	}
 }
 
+// TestTicketKeysAreRenewed: once a key was set the leader makes new ones, on every node, also after another one leads; what
+// the key before it sealed still opens.
+func TestTicketKeysAreRenewed(t *testing.T) {
+	const age = 2 * time.Second
+	nodes := testCluster(t, 3, func(c *Config, _ *testApp) { c.TicketKeyAge = age })
+	leader := leaderOf(t, nodes...)
+	change(t, nodes[0], certificate("/a.pem", "one"))
+	change(t, nodes[1], ticketKey("0123456789abcdef"))
+	set := time.Now()
+	// renewed waits until a node was told of a key that came before this one.
+	renewed := func(n *testNode, was string) {
+		t.Helper()
+		n.app.until(t, "a new ticket key on "+n.conf.Name, func() bool {
+			return slices.ContainsFunc(n.app.secrets, func(told TLS) bool {
+				return len(told.TicketKeys) > 1 && string(told.TicketKeys[1].Key) == was && len(told.TicketKeys[0].Key) == len(was)
+			})
+		})
+	}
+	renewed(leader, "0123456789abcdef")
+	if took := time.Since(set); took < age/2 {
+		t.Errorf("the key was renewed after %v, want %v", took, age)
+	}
+	for _, n := range without(nodes, leader) {
+		renewed(n, "0123456789abcdef")
+	}
+	leader.stop()
+	next := leaderOf(t, without(nodes, leader)...)
+	renewed(next, newest(next))
+}
+
+// newest is the ticket key that a node seals with.
+func newest(n *testNode) string {
+	n.app.mu.Lock()
+	defer n.app.mu.Unlock()
+	_, key := n.app.serves("/a.pem")
+	return key
+}
+
 // TestCertificatesOutliveNodes: a restart of all with snapshots and without a majority, and a node that joins later.
 func TestCertificatesOutliveNodes(t *testing.T) {
 	nodes := testCluster(t, 3, func(c *Config, _ *testApp) { c.SnapshotLogs, c.SnapshotInterval = 8, 50*time.Millisecond })

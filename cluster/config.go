@@ -50,6 +50,7 @@ type Config struct {
 
 	StabilizeAfter time.Duration // a joiner votes after having followed for this long; default 2 s
 	ReapAfter      time.Duration // a failed node is taken out of Raft after; default 72 h
+	TicketKeyAge   time.Duration // once ticket keys were set the leader makes a new one when the newest is so old; default 25 h
 	ReconcileEvery time.Duration // the leader compares gossip with Raft's peers this often, and at each event; default 5 s
 
 	Network Network // how peers' streams are listened for and dialled; default: TCP
@@ -65,4 +66,6 @@ const (
 	DefaultRPCPort = 7300
 	// DefaultGossipPort carries Serf (tcp and udp).
 	DefaultGossipPort = 7301
+	// DefaultTicketKeyAge is how long a ticket key seals; who sets one every day is always first.
+	DefaultTicketKeyAge = 25 * time.Hour
 )

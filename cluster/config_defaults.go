@@ -47,6 +47,7 @@ func (c *Config) defaults() error {
 	or(&c.LeaseRenewal, 50*time.Millisecond)
 	or(&c.StabilizeAfter, 2*time.Second)
 	or(&c.ReapAfter, 72*time.Hour)
+	or(&c.TicketKeyAge, DefaultTicketKeyAge)
 	or(&c.ReconcileEvery, 5*time.Second)
 	return c.addresses()
 }

@@ -247,6 +247,7 @@ func (c *Cluster) duties(ctx context.Context) {
 			next = now.Add(rec.run(ctx))
 		}
 		c.expireEntries(ctx)
+		c.renewTicketKey(ctx)
 		select {
 		case seeding <- struct{}{}:
 			seeds.Go(func() {

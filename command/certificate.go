@@ -52,8 +52,9 @@ func certificateSetLeaf() *leaf {
 	return &leaf{
 		name: "certificate set", args: "[options] NAME FILE", short: "Serve another certificate on every node", client: true, format: true,
 		long: "Lets the certificate in FILE (PEM: certificate, chain and key; - for standard input) stand in place of the file NAME that a bind's\n" +
-			"crt names, from the next handshake on, on every node. NAME is a path, or its last part where that is enough. What becomes of the\n" +
-			"nodes' own files meanwhile does not count until `reeve certificate remove`. " + everyNode,
+			"crt names, from the next handshake on, on every node. NAME is a path, or its last part where that is enough; for a file that a\n" +
+			"bind will name only later it is the whole path, and the nodes need no such file then. What becomes of the nodes' own files\n" +
+			"meanwhile does not count until `reeve certificate remove`. " + everyNode,
 		run: func(c *call) error {
 			if len(c.args) != 2 {
 				return usagef("name the certificate (`reeve certificate list` shows them) and the file with the new one")
@@ -97,7 +98,8 @@ func certificateTicketKeysLeaf() *leaf {
 		long: "Makes a new key that session tickets are sealed with, and sets it on every node, so that each resumes the others' sessions. Of the\n" +
 			"keys before it the two newest still open the tickets that they sealed. With FILE (- for standard input) the keys are those in it,\n" +
 			"one to three of 32 bytes in base64, a line each, newest first; three leave none of those before. Keys are never printed.\n" +
-			"A bind with tls-ticket-keys keeps those of its file. Run it daily, by cron, for forward secrecy. " + everyNode,
+			"A bind with tls-ticket-keys keeps those of its file. Once keys are set, the leader makes a new one when the newest is 25 hours\n" +
+			"old; who runs this daily, by cron, is always first. " + everyNode,
 		run: func(c *call) error {
 			if len(c.args) > 1 {
 				return usagef("name one file with keys, or none for a new key")

@@ -214,6 +214,27 @@ func (s *secured) keepsSecrets(p pki.Pair) {
 	}
 }
 
+// ahead sets a certificate before the configuration names it, and then names it: there is no such file.
+func (s *secured) ahead(cfg string, first pki.Pair) {
+	s.t.Helper()
+	third := s.ca.ECDSA("a.example")
+	path, pem := filepath.Join(s.dir, "none", "third.pem"), s.write("third.src", string(third.PEM()))
+	if out, err := s.run("lb1", "certificate", "set", "third.pem", pem); err == nil || !strings.Contains(out, "give the whole path to set one before a bind names it") {
+		s.t.Errorf("a short name that nothing has: %v: %s", err, out)
+	}
+	s.does("no bind names it yet", "lb1", "certificate", "set", path, pem)
+	s.does(path, "lb1", "certificate", "list")
+	before, err := os.ReadFile(cfg)
+	s.must(err)
+	s.must(os.WriteFile(cfg, []byte(strings.Replace(string(before), "crt "+s.file, "crt "+path, 1)), 0o600))
+	s.does("", "lb1", "reload")
+	s.shows("lb1", third)
+	s.must(os.WriteFile(cfg, before, 0o600))
+	s.does("", "lb1", "reload")
+	s.shows("lb1", first)
+	s.does("on 1 of 1 node.", "lb1", "certificate", "remove", path)
+}
+
 // TestCertificatesOfALoneAgent: what is set counts until it is taken back, or until the agent ends.
 func TestCertificatesOfALoneAgent(t *testing.T) {
 	ca := pki.New(t)
@@ -237,6 +258,7 @@ func TestCertificatesOfALoneAgent(t *testing.T) {
 	if out, err := s.run("lb1", "certificate", "remove", "site.pem"); err == nil || !strings.Contains(out, "no certificate was set in place of that file") {
 		t.Errorf("taken back twice: %v: %s", err, out)
 	}
+	s.ahead(cfg, first)
 	s.does("on 1 of 1 node.", "lb1", "certificate", "ticket-keys")
 	s.does("on 1 of 1 node.", "lb1", "certificate", "set", "site.pem", other)
 	s.must(s.procs["lb1"].Signal(syscall.SIGTERM))

@@ -168,6 +168,16 @@ func (p *TLSPart) Change(index uint64, now time.Time, c TLSChange) error {
 	return err
 }
 
+// OldTicketKey reports whether the key that seals was set longer than age ago, and how many bytes it has. One that was set at
+// a time to come is old too: the leader that stamped it had a wrong clock. Without keys nothing is old.
+func (p *TLSPart) OldTicketKey(now time.Time, age time.Duration) (length int, old bool) {
+	if len(p.now.TicketKeys) == 0 {
+		return 0, false
+	}
+	k := p.now.TicketKeys[0]
+	return len(k.Key), now.Sub(k.Set).Abs() > age
+}
+
 func byName(c Certificate, name string) int { return strings.Compare(c.Name, name) }
 
 func (p *TLSPart) put(r *reader) error {

@@ -56,6 +56,23 @@ func TestTicketKeysRotate(t *testing.T) {
 	}
 }
 
+// TestOldTicketKey: the newest key is old by its stamp; a stamp of a wrong clock is no life for ever.
+func TestOldTicketKey(t *testing.T) {
+	const age = time.Hour
+	s, p := tlsState()
+	at := time.Unix(1e9, 0)
+	if n, old := p.OldTicketKey(at, age); old || n != 0 {
+		t.Errorf("without keys: %d bytes, old %v", n, old)
+	}
+	mustApply(t, s, 1, TLSCommand(at.Add(-100*age), keys("older key")))
+	mustApply(t, s, 2, TLSCommand(at, keys("a key")))
+	for after, want := range map[time.Duration]bool{0: false, age: false, age + 1: true, -age: false, -age - 1: true, 1 << 62: true} {
+		if n, old := p.OldTicketKey(at.Add(after), age); old != want || n != len("a key") {
+			t.Errorf("%v after it was set: %d bytes, old %v, want %v", after, n, old, want)
+		}
+	}
+}
+
 // TestRefusedChangesOfTLS: what does not fit changes nothing, and says so.
 func TestRefusedChangesOfTLS(t *testing.T) {
 	s, p := tlsState()

@@ -145,6 +145,15 @@ func Find(files []string, name string) (string, error) {
 	return "", fmt.Errorf("%q: %w: %q", name, ErrSeveral, last)
 }
 
+// Ahead is the file that a name will mean once a bind names it: the whole path, whose first slash may be left out. Nothing but
+// a whole path will do, so that a slip in a short name is not kept for ever.
+func Ahead(name string) (file string, ok bool) {
+	if !strings.Contains(name, "/") || strings.HasSuffix(name, "/") {
+		return "", false
+	}
+	return filepath.Clean("/" + name), true
+}
+
 // Overtaken warns of files that have a certificate which ends later than the one that stands in their place: somebody has
 // renewed the file, and it does not count. Each state of a file is told once.
 func (s *Store) Overtaken() source.Problems {

@@ -121,6 +121,16 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestAhead: before a bind names a file its whole path is needed.
+func TestAhead(t *testing.T) {
+	for name, want := range map[string]string{"/etc/a.pem": "/etc/a.pem", "etc/a.pem": "/etc/a.pem", "//etc/./a.pem": "/etc/a.pem", "/a.pem": "/a.pem",
+		"a.pem": "", "": "", "etc/": "", "/": ""} {
+		if got, ok := Ahead(name); got != want || ok != (want != "") {
+			t.Errorf("%q: %q %v, want %q", name, got, ok, want)
+		}
+	}
+}
+
 // TestOvertaken: somebody renews a file that does not count: that is told once, and only if it would be better.
 func TestOvertaken(t *testing.T) {
 	ca := pki.New(t)
