@@ -15,6 +15,8 @@ const (
 	TCP Kind = iota + 1
 	// HTTP: alive when the answer's status is expected (200-399 unless ExpectStatus says otherwise).
 	HTTP
+	// UDP: an empty datagram is sent; dead when the machine refuses it (ICMP), alive when an answer comes or nothing does.
+	UDP
 )
 
 // Config is one check of one server. Durations are exact; zero means the default named at the field.

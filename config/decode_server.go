@@ -26,6 +26,7 @@ type serverState struct {
 	proxy.Server
 	Check      check.Config
 	checked    bool
+	checkUDP   bool  // check-udp
 	checkProxy bool  // check-send-proxy
 	checkTLS   *bool // check-ssl or no-check-ssl
 }
@@ -90,6 +91,9 @@ func (d *decoder) serverWords(s *serverState, own *serverTLS, kids []tree.Node) 
 		case "check", "no-check":
 			d.value(kid)
 			s.checked = (kid.Def.Name == "check") != kid.No
+		case "check-udp":
+			d.value(kid)
+			s.checkUDP = !kid.No
 		case "no-backup":
 			d.value(kid)
 			s.Backup = kid.No
@@ -219,7 +223,9 @@ func (s *backendState) checks(b *proxy.Backend, jitter int, into map[string]chec
 		if b.Timeouts.Check > 0 {
 			c.Timeout, c.Connect = b.Timeouts.Check, b.Timeouts.Connect
 		}
-		if h := s.http; h != nil {
+		if h := s.http; server.checkUDP {
+			c.Kind = check.UDP
+		} else if h != nil {
 			c.Kind, c.Method, c.URI, c.Version, c.Host = check.HTTP, h.method, h.uri, h.version, h.host
 		}
 		b.Servers[i].Check = c.Name

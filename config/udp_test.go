@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reeve-lb/reeve/check"
 	"github.com/reeve-lb/reeve/proxy"
 )
 
@@ -23,7 +24,7 @@ frontend dns-tcp
     default_backend tcp
 backend dns
     proxy_responses 1
-    server s 192.0.2.1:53
+    server s 192.0.2.1:53 check check-udp
 backend tcp
     mode tcp
     server s 192.0.2.1:53
@@ -34,6 +35,9 @@ backend tcp
 	}
 	if b := d.Proxy.Backends[0]; b.Mode != proxy.UDP || b.ProxyResponses == nil || *b.ProxyResponses != 1 || d.Proxy.Frontends[0].Mode != proxy.UDP {
 		t.Errorf("%+v", b)
+	}
+	if c := d.Checks["dns/s"]; c.Kind != check.UDP {
+		t.Errorf("%+v", c)
 	}
 	again, _, ps := Load([]File{{Name: "site.hcl", Content: WriteHCL(d)}})
 	if len(ps) > 0 || !d.Equal(again) {
@@ -49,6 +53,10 @@ backend tcp
 		if got := strings.TrimPrefix(errorText(ps.Err()), "haproxy.cfg:"); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", from, got, want)
 		}
+	}
+	_, _, ps = Load([]File{{Name: "a.cfg", Content: []byte(strings.TrimSuffix(cfg, "\n") + " check check-udp\n")}})
+	if got, want := errorText(ps.Err()), "a.cfg:18:5: error: server 's' of backend 'tcp', which is in tcp mode, is checked by UDP (mode udp)"; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 

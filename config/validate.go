@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/reeve-lb/reeve/check"
 	"github.com/reeve-lb/reeve/config/tree"
 	"github.com/reeve-lb/reeve/config/words"
 	"github.com/reeve-lb/reeve/internal/source"
@@ -144,6 +145,9 @@ func (v *validator) backend(b *proxy.Backend) {
 		v.serverTLS(b, s)
 		if c := v.doc.Checks[s.Check]; s.Check != "" && !fixedPort(s.Address) && c.Port == 0 {
 			v.ps.Errorf(s.Pos, "write port N", "server '%s' of backend '%s' has the client's port: its check has none", s.Name, b.Name)
+		}
+		if v.doc.Checks[s.Check].Kind == check.UDP && b.Mode != proxy.UDP {
+			v.ps.Errorf(s.Pos, "mode udp", "server '%s' of backend '%s', which is in %s mode, is checked by UDP", s.Name, b.Name, b.Mode)
 		}
 		if s.Check != "" {
 			if _, ok := v.doc.Checks[s.Check]; !ok && v.doc.Checks != nil {

@@ -232,6 +232,9 @@ func (w writer) server(s proxy.Server, d Document) {
 	if c, ok := d.Checks[s.Check]; ok {
 		b.set("check", cty.True)
 		state.Check = c
+		if c.Kind == check.UDP {
+			b.set("check-udp", cty.True)
+		}
 		state.checkProxy = c.SendProxy != state.sendsProxy()
 		if c.TLS && !state.checksTLS() {
 			b.set("check-ssl", cty.True)

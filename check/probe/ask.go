@@ -78,8 +78,12 @@ func ask(ctx context.Context, dial Dial, config TLS, c check.Config) Outcome {
 	if c.TLS {
 		conn, out = secure(ctx, conn, config, c, deadline)
 	}
-	if c.Kind == check.HTTP && out.Status.OK() {
+	switch {
+	case !out.Status.OK():
+	case c.Kind == check.HTTP:
 		out = askHTTP(conn, c, deadline)
+	case c.Kind == check.UDP:
+		out = askUDP(conn, deadline)
 	}
 	out.Duration = time.Since(start)
 	if out.Code > 0 && ctx.Err() == nil {
@@ -171,7 +175,33 @@ func target(c check.Config) (network, address string, err error) {
 	if port == "" {
 		return "", "", fmt.Errorf("address of the check: %q: missing port", c.Address)
 	}
-	return "tcp", net.JoinHostPort(host, port), nil
+	network = "tcp"
+	if c.Kind == check.UDP {
+		network = "udp"
+	}
+	return network, net.JoinHostPort(host, port), nil
+}
+
+// refusal is how long the machine of a port where nobody listens may take to say so (ICMP).
+const refusal = time.Second
+
+// askUDP sends an empty datagram. Few protocols have an answer to that: that nobody refuses it is all there is to know.
+func askUDP(conn net.Conn, deadline time.Time) Outcome {
+	if soon := time.Now().Add(refusal); soon.Before(deadline) {
+		deadline = soon
+	}
+	_ = conn.SetDeadline(deadline)
+	_, err := conn.Write(nil)
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
+	}
+	switch {
+	case err == nil:
+		return Outcome{Status: L4OK, Info: "answered"}
+	case isTimeout(err):
+		return Outcome{Status: L4OK, Info: "not refused"}
+	}
+	return Outcome{Status: L4CON, Info: reason(err)}
 }
 
 func connectFailure(err error, c check.Config) Outcome {

@@ -189,6 +189,7 @@ var haproxyLine = []Word{
 	{Name: "max_fails", Dialect: HCL, In: []string{"server"}, Type: Int, Max: 1<<31 - 1, Field: "MaxFails", Doc: "As in nginx: after so many failed attempts within `fail_timeout` the server is left alone as long, unless it is the last. 0: off."},
 	{Name: "fail_timeout", Dialect: HCL, In: []string{"server"}, Type: Duration, Field: "FailTimeout", Doc: "See max_fails. Default: 10s."},
 	{Name: "check", In: []string{"server"}, Type: Flag, Doc: "Ask the server regularly whether it is alive."},
+	{Name: "check-udp", In: []string{"server"}, Type: Flag, Doc: "Of `mode udp`: check by an empty datagram. Where nobody listens the machine refuses it (ICMP), which is a failure; an answer, or none, is a success. Without it checks connect by TCP."},
 	{Name: "inter", In: []string{"server"}, Type: Duration, Min: 1, Default: "2s", Field: "Check.Inter", Doc: "Time between two checks."},
 	{Name: "fastinter", In: []string{"server"}, Type: Duration, Min: 1, Field: "Check.FastInter", Doc: "The same while the verdict is changing."},
 	{Name: "downinter", In: []string{"server"}, Type: Duration, Min: 1, Field: "Check.DownInter", Doc: "The same while the server is down."},
