@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -139,7 +140,8 @@ func (a *Agent) journal() string {
 // makeTrades makes the rooms that act on a Document.
 func (a *Agent) makeTrades() {
 	a.sticky = newSticky(a.cluster.Tables())
-	a.engine = engine.New(engine.Options{Logger: a.log.Named("proxy"), Replicator: a.sticky, Version: version.Version, Observed: a.doubted})
+	a.engine = engine.New(engine.Options{Logger: a.log.Named("proxy"), Replicator: a.sticky, Version: version.Version, Observed: a.doubted,
+		MemoryMax: forConnections(a.memoryMax(), agentRest)})
 	a.probes = probe.New(probe.Options{Logger: a.log.Named("check"), Results: a.verdict, TLS: checkTLS(a.engine)})
 	a.fence = newFence(a.cluster, a.log.Named("guard"))
 	a.speaker = speaker.New(speaker.Options{
@@ -150,6 +152,9 @@ func (a *Agent) makeTrades() {
 	a.arbiter.away = a.ready.away
 	a.arbiter.granted = a.engine.Rouse
 }
+
+// memoryMax is the bound of the whole process in bytes.
+func (a *Agent) memoryMax() int64 { return int64(a.set.MemoryMax) << 20 }
 
 // stopBudget bounds each step of an orderly end.
 const stopBudget = 5 * time.Second
@@ -162,6 +167,9 @@ func (a *Agent) Up() <-chan struct{} { return a.up }
 func (a *Agent) Run(ctx context.Context) error {
 	a.started = time.Now()
 	boottime.Slack(time.Millisecond)
+	if n := a.memoryMax(); n > 0 {
+		debug.SetMemoryLimit(n)
+	}
 	listener, err := a.listen()
 	if err != nil {
 		return errors.Join(err, a.cluster.Close())

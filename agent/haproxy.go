@@ -30,17 +30,21 @@ var _ haproxy.Daemon = (*HAProxy)(nil)
 
 // NewHAProxy allocates a daemon that logs to log.
 func NewHAProxy(log hclog.Logger, o haproxy.Options) *HAProxy {
-	h := &HAProxy{engine: engine.New(engine.Options{Logger: log.Named("proxy"), Version: version.Version, MemoryMax: forConnections(o.MemoryMax)})}
+	h := &HAProxy{engine: engine.New(engine.Options{Logger: log.Named("proxy"), Version: version.Version, MemoryMax: forConnections(o.MemoryMax, rest)})}
 	h.probes = probe.New(probe.Options{Logger: log.Named("check"), Results: func(r probe.Result) { setHealth(h.engine, r) },
 		TLS: checkTLS(h.engine)})
 	return h
 }
 
-// rest is what the process takes beside its connections: program, configuration, tables, the runtime.
-const rest = 32 << 20
+// rest is what the process takes beside its connections: program, configuration, tables, the runtime; agentRest is that of
+// an agent, which has the cluster's log and its replicas as well.
+const (
+	rest      = 32 << 20
+	agentRest = 64 << 20
+)
 
-// forConnections is what of a bound of the whole process (-m) its connections may have.
-func forConnections(bound int64) int64 { return max(bound-rest, bound/2) }
+// forConnections is what of a bound of the whole process its connections may have.
+func forConnections(bound, rest int64) int64 { return max(bound-rest, bound/2) }
 
 // CanRead implements haproxy.Daemon.
 func (h *HAProxy) CanRead(d config.Document) source.Problems { return h.engine.CanRead(d.Proxy) }

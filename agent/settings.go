@@ -33,6 +33,7 @@ type Settings struct {
 	Encrypt         string // base64 of 32 bytes
 	Dev             bool   // one node, in memory
 	Witness         bool   // a voter without a data plane
+	MemoryMax       int    // MiB that the whole process may take; 0: no bound
 
 	RPCPort    int // 0: 7300
 	GossipPort int // 0: 7301
@@ -66,6 +67,7 @@ func (s *Settings) lay(n config.Node) {
 	s.RPCPort = cmp.Or(s.RPCPort, n.Ports.RPC)
 	s.GossipPort = cmp.Or(s.GossipPort, n.Ports.Gossip)
 	s.Witness = s.Witness || n.Witness
+	s.MemoryMax = cmp.Or(s.MemoryMax, n.MemoryMax)
 	if len(s.RetryJoin) == 0 {
 		s.RetryJoin = n.RetryJoin
 	}
@@ -108,6 +110,9 @@ func (s *Settings) fill() error {
 	}
 	if s.BootstrapExpect < 0 {
 		add("-bootstrap-expect %d: want how many nodes begin the cluster together", s.BootstrapExpect)
+	}
+	if s.MemoryMax < 0 || s.MemoryMax > 1<<24 {
+		add("-memory-max %d: want how many MiB the process may take, 0 for no bound", s.MemoryMax)
 	}
 	if s.DataDir == "" && !s.Dev {
 		add("no data_dir: name a directory that is kept over restarts by -data-dir (or try -dev, which keeps all in memory)")

@@ -24,6 +24,7 @@ func TestSettings(t *testing.T) {
 		"api reachable with a token":  {in: Settings{Dev: true, HTTPAddr: "0.0.0.0:7500", Token: "t"}},
 		"api on a unix socket":        {in: Settings{Dev: true, HTTPAddr: "unix:///run/reeve.sock"}},
 		"api without a port":          {in: Settings{Dev: true, HTTPAddr: "localhost"}, want: []string{"host:port"}},
+		"a negative memory-max":       {in: Settings{Dev: true, MemoryMax: -1}, want: []string{"-memory-max", "MiB"}},
 		"a negative bootstrap-expect": {in: Settings{Dev: true, BootstrapExpect: -1}, want: []string{"-bootstrap-expect"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,11 +44,11 @@ func TestSettings(t *testing.T) {
 // TestFlagsWin: what a file says stands under what a flag says.
 func TestFlagsWin(t *testing.T) {
 	s := Settings{Node: "flag", RetryJoin: []string{"10.0.0.9"}}
-	s.lay(config.Node{Name: "file", DataDir: "/file", RetryJoin: []string{"10.0.0.1"}, Ports: config.Ports{HTTP: 7600, RPC: 7400}})
+	s.lay(config.Node{Name: "file", DataDir: "/file", MemoryMax: 100, RetryJoin: []string{"10.0.0.1"}, Ports: config.Ports{HTTP: 7600, RPC: 7400}})
 	if s.Node != "flag" || s.RetryJoin[0] != "10.0.0.9" {
 		t.Errorf("the file won: %+v", s)
 	}
-	if s.DataDir != "/file" || s.HTTPAddr != "127.0.0.1:7600" || s.RPCPort != 7400 {
+	if s.DataDir != "/file" || s.HTTPAddr != "127.0.0.1:7600" || s.RPCPort != 7400 || s.MemoryMax != 100 {
 		t.Errorf("the file was not read: %+v", s)
 	}
 }

@@ -66,6 +66,7 @@ func agentLeaf() *leaf {
 			fs.StringVar(&s.Encrypt, "encrypt", "", "the cluster `key` (`reeve keygen` makes one); kept in data-dir from then on")
 			fs.BoolVar(&s.Dev, "dev", false, "one node in memory, on loopback, to try things")
 			fs.BoolVar(&s.Witness, "witness", false, "a voter without a data plane: gives a pair its majority")
+			fs.IntVar(&s.MemoryMax, "memory-max", 0, "`megabytes` that the process may take; requests beyond that get 503 (default no bound)")
 			fs.StringVar(&s.HTTPAddr, "http-addr", "", "serve /v1 at this `address`: host:port or unix:///path (default "+api.DefaultAddress+")")
 			fs.StringVar(&s.LogLevel, "log-level", "", "`level`: trace, debug, info, warn or error (default info)")
 			fs.BoolVar(&s.LogJSON, "log-json", false, "log lines as JSON")

@@ -2,6 +2,9 @@ package command
 
 import (
 	"bufio"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/reeve-lb/reeve/internal/lab/ports"
 )
 
 // TestStartInOrder: first which agent this is, then what is odd in its files, then the log.
@@ -41,6 +47,72 @@ func TestStartInOrder(t *testing.T) {
 	name, node, warning, log := at("==> Reeve "), at("node: lb1"), at("chroot"), at("==> The log follows")
 	if name != 0 || node < 0 || warning < node || log < warning || !strings.Contains(lines[warning], cfg+":2:5") {
 		t.Errorf("lines %d, %d, %d, %d of\n%s", name, node, warning, log, strings.Join(lines, "\n"))
+	}
+}
+
+// TestAgentMemory: requests for which an agent has no memory are answered 503; those that it let in end well.
+func TestAgentMemory(t *testing.T) {
+	server, asked, answer := slow(t)
+	addr := fmt.Sprintf("127.0.0.1:%d", ports.Free(t, "127.0.0.1").Port())
+	file := write(t, "haproxy.cfg", "defaults\n mode http\n timeout connect 1s\n timeout client 20s\n timeout server 20s\n"+
+		"frontend f\n bind "+addr+"\n default_backend b\nbackend b\n server s "+server.Listener.Addr().String()+"\n")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "agent", "-dev", "-memory-max=48", "-http-addr=unix://"+filepath.Join(t.TempDir(), "a.sock"), file)
+	cmd.Env = append(os.Environ(), beReeve+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // nothing else tells that it listens
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the agent does not listen")
+		}
+	}
+	const most = 1500
+	status := make(chan int, most)
+	ask := func() {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprint(c, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+		go func() {
+			r, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				status <- 0
+				return
+			}
+			status <- r.StatusCode
+		}()
+	}
+	inside, refused := 0, 0
+	for ask(); refused == 0 && inside < most; {
+		select {
+		case <-asked:
+			inside++
+			ask()
+		case refused = <-status:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("after %d requests nothing comes", inside)
+		}
+	}
+	if refused != http.StatusServiceUnavailable || inside < 50 {
+		t.Errorf("after %d requests: status %d, want 503", inside, refused)
+	}
+	close(answer)
+	for range inside {
+		if got := <-status; got != http.StatusOK {
+			t.Errorf("a request that was let in: status %d", got)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the agent ended with %v", err)
 	}
 }
 

@@ -150,6 +150,7 @@ bootstrap_expect = 3
 retry_join = ["a", "b:7301"]
 http_token = "t"
 witness = true
+memory_max = 512
 log_level = "debug"
 ports {
   rpc = 1
@@ -162,7 +163,7 @@ tls {
 		t.Fatal(ps)
 	}
 	if n.Name != "lb1" || n.Bind != "10.0.0.1" || n.BootstrapExpect != 3 || !slices.Equal(n.RetryJoin, []string{"a", "b:7301"}) || n.HTTPToken != "t" ||
-		!n.Witness || n.LogLevel != "debug" || n.Ports != (Ports{RPC: 1}) || n.TLS == nil || n.TLS.CAFile != "ca" {
+		!n.Witness || n.MemoryMax != 512 || n.LogLevel != "debug" || n.Ports != (Ports{RPC: 1}) || n.TLS == nil || n.TLS.CAFile != "ca" {
 		t.Errorf("%+v", n)
 	}
 }

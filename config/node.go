@@ -16,6 +16,7 @@ type Node struct {
 	HTTPToken       string   // guards the API; needed off loopback
 	LogLevel        string   // trace, debug, info, warn, error
 	Witness         bool     // a voter with no data plane
+	MemoryMax       int      // MiB that the whole process may take; 0: no bound
 	Ports           Ports
 	TLS             *TLS // nil: certificates derived from the cluster key
 	Pos             source.Pos

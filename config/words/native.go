@@ -15,6 +15,7 @@ var nativeWords = []Word{
 	{Name: "http_token", In: []string{"native"}, Type: String, Field: "HTTPToken", Doc: "What a client must present; needed to listen off loopback."},
 	{Name: "log_level", In: []string{"native"}, Type: Enum, Enum: []string{"", "trace", "debug", "info", "warn", "error"}, Field: "LogLevel", Default: "info", Doc: "How much is logged."},
 	{Name: "witness", In: []string{"native"}, Type: Flag, Field: "Witness", Doc: "A voter without a data plane."},
+	{Name: "memory_max", In: []string{"native"}, Type: Int, Max: 1 << 24, Field: "MemoryMax", Doc: "MiB that the whole process may take. Requests beyond that are answered 503, connections are closed. 0: no bound."},
 	{Name: "ports", In: []string{"native-block"}, Type: Block, Sub: "ports", Doc: "Other ports than the usual ones."},
 	{Name: "http", In: []string{"ports"}, Type: Int, Min: 1, Max: 65535, Field: "Ports.HTTP", Default: "7500", Doc: "API and UI."},
 	{Name: "rpc", In: []string{"ports"}, Type: Int, Min: 1, Max: 65535, Field: "Ports.RPC", Default: "7300", Doc: "Raft and calls between nodes, TLS."},
