@@ -29,7 +29,10 @@ export default defineConfig({
           { text: 'Certificates', link: '/concepts/certificates' },
           { text: 'Security', link: '/concepts/security' },
           { text: 'HTTP', link: '/concepts/http' },
+          { text: 'TCP, UDP and sockets', link: '/concepts/tcp' },
+          { text: 'TLS', link: '/concepts/tls' },
           { text: 'Balancing', link: '/concepts/balancing' },
+          { text: 'Bounds', link: '/concepts/bounds' },
           { text: 'Performance', link: '/concepts/performance' },
           { text: 'Limits', link: '/concepts/limits' }
         ]
