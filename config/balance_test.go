@@ -99,6 +99,7 @@ func TestBalanceMistakes(t *testing.T) {
 		"balance source; hash-balance-factor 150": "1:1: warning: backend 'app' has no consistent hash: 'hash-balance-factor' has no effect (write hash-type consistent)",
 		"balance first; server a 10.0.0.1:80":     "1:1: warning: backend 'app' balances by 'first', and its first server has no maxconn: it gets everything",
 		"server a 10.0.0.1:80 maxqueue 3":         "5:2: warning: server 'a' has no maxconn and no queue: 'maxqueue' has no effect (write maxconn N)",
+		"mode tcp; server a 10.0.0.1:80 ws h1":    "6:2: warning: backend 'app' is in tcp mode: 'ws' of server 'a' has no effect (write mode http)",
 		"balance source; server a 10.0.0.1:80 check slowstart 5s":    "6:2: warning: backend 'app' balances by a static map: 'slowstart' of server 'a' has no effect",
 		"server a 10.0.0.1:80 slowstart 5s":                          "5:2: warning: server 'a' has no check and never comes up: 'slowstart' has no effect (write check)",
 		"server a 10.0.0.1:80 id 3; server b 10.0.0.2:80 id 3":       "6:2: error: server 'b' of backend 'app' has the id 3 of server 'a'",

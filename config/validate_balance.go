@@ -58,6 +58,9 @@ func (v *validator) server(b *proxy.Backend, s *proxy.Server) {
 	case s.SlowStart > 0 && s.Check == "" && s.Track == "":
 		v.ps.Warnf(s.Pos, "write check", "server '%s' has no check and never comes up: 'slowstart' has no effect", s.Name)
 	}
+	if s.WS != 0 && b.Mode != proxy.HTTP {
+		v.ps.Warnf(s.Pos, "write mode http", "backend '%s' is in %s mode: 'ws' of server '%s' has no effect", b.Name, b.Mode, s.Name)
+	}
 	if s.Observe == proxy.Layer7 && b.Mode != proxy.HTTP {
 		v.ps.Errorf(s.Pos, "write observe layer4", "server '%s': 'observe layer7' needs mode http", s.Name)
 	}
