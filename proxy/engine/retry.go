@@ -59,9 +59,18 @@ func (s *session) retriesAnswers() bool {
 	return (t.bc.retry.causes&^onConnect != 0 || t.bc.retry.statuses != nil) && t.whole && !t.noRetry && !t.head.Upgrade && t.retries < t.bc.retries
 }
 
-// again sends the request once more if its failure is a cause for it.
+// again sends the request once more if its failure is a cause for it. Of failures that are made good in this way `observe` hears
+// of junk alone, as from HAProxy: what a server declines, leaves unanswered or answers with a status of retry-on is no bad sign
+// unless it is the end of the request.
 func (s *session) again(c cause) bool {
-	return s.t.bc.retry.causes&c != 0 && s.retried()
+	sc := s.t.sc
+	if s.t.bc.retry.causes&c == 0 || !s.retried() {
+		return false
+	}
+	if c == onJunk {
+		s.signOf(sc, proxy.Layer7, true)
+	}
+	return true
 }
 
 // againFor is the same for a status.
@@ -77,7 +86,6 @@ func (s *session) retried() bool {
 	if !t.held || t.started || t.retries >= t.bc.retries {
 		return false
 	}
-	s.sign(proxy.Layer7, true)
 	s.failed()
 	elsewhere, _ := s.retry()
 	s.unsend()

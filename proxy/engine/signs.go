@@ -46,8 +46,10 @@ func compileWatch(s *proxy.Server) *watch {
 }
 
 // sign counts a good or bad sign of the chosen server. Failing to connect is a bad one on either layer.
-func (s *session) sign(layer proxy.Observe, bad bool) {
-	sc := s.t.sc
+func (s *session) sign(layer proxy.Observe, bad bool) { s.signOf(s.t.sc, layer, bad) }
+
+// signOf does so of a server that was the chosen one.
+func (s *session) signOf(sc *serverConf, layer proxy.Observe, bad bool) {
 	if sc.watch == nil {
 		return
 	}

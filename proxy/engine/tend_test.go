@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"pgregory.net/rapid"
 
 	"github.com/reeve-lb/reeve/proxy"
@@ -366,6 +367,70 @@ func TestObserve(t *testing.T) {
 			s.e.acted(sign{server: s.e.find("be", "a")}, time.Now()) // one more, so that those before must have come
 			if <-told; len(told) > 0 {
 				t.Errorf("told %d times too often", len(told))
+			}
+		})
+	}
+}
+
+// What another attempt makes good is no bad sign of a server, but for junk: HAProxy's do_l7_retry comes before its
+// health_adjust, in all cases but that of an answer that can't be parsed. One that is not made good is.
+func TestObserveOfRetries(t *testing.T) {
+	closing := func(answer string) func(*testing.T) proxy.Server {
+		return func(t *testing.T) proxy.Server {
+			return rawServer(t, "a", func(c net.Conn, r *bufio.Reader) {
+				if _, err := readHead(r); err == nil {
+					io.WriteString(c, answer)
+				}
+			})
+		}
+	}
+	refusing := func(t *testing.T) proxy.Server {
+		server, _ := framing(t, func(f *http2.Framer) {
+			f.WriteSettings()
+			answerFrames(f, func(frame http2.Frame) bool {
+				if frame.Header().Type == http2.FrameHeaders {
+					f.WriteRSTStream(frame.Header().StreamID, http2.ErrCodeRefusedStream)
+				}
+				return true
+			})
+		})
+		return server
+	}
+	for _, c := range []struct {
+		name, on string
+		server   func(*testing.T) proxy.Server
+		retries  int
+		told     bool
+	}{
+		{"refused, made good", "", refusing, 1, false},
+		{"refused, not made good", "", refusing, 0, true},
+		{"empty, made good", "empty-response", closing(""), 1, false},
+		{"empty, not made good", "empty-response", closing(""), 0, true},
+		{"a status, made good", "503", closing("HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), 1, false},
+		{"junk, made good", "junk-response", closing("junk\r\n\r\n"), 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := c.server(t)
+			_, b := named(t, "b")
+			a.Observe, b.Observe, a.ErrorLimit, a.OnError = proxy.Layer7, proxy.Layer7, 1, proxy.FastInter
+			told := make(chan string, 10)
+			s := startLoops(t, 1, proxy.HTTP, []proxy.Server{a, b}, func(cfg *proxy.Config) {
+				be := &cfg.Backends[0]
+				be.Retries, be.Redispatch = c.retries, 1
+				if c.on != "" {
+					be.RetryOn = []string{c.on}
+				}
+			})
+			s.e.mu.Lock()
+			s.e.opts.Observed = func(_, server string, _ proxy.OnError) { told <- server }
+			s.e.mu.Unlock()
+			resp, body := s.get("/") // a is the first
+			if made := resp.StatusCode == 200 && body == "b"; made != (c.retries > 0) {
+				t.Fatalf("%d %q", resp.StatusCode, body)
+			}
+			s.e.raise(sign{server: s.e.find("be", "b")}) // news come in their order
+			if first := <-told; first == "a" != c.told {
+				t.Errorf("told of %s", first)
 			}
 		})
 	}
