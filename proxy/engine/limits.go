@@ -153,7 +153,8 @@ func (l *loop) share() int64 { return l.e.memory / int64(len(l.e.loops)) * 4 / 5
 
 // spoken is what this loop's connections and requests may come to take.
 func (l *loop) spoken() int64 {
-	return int64(l.count)*idleCost + int64(l.active)*requestCost + int64(l.bigs)*bigBuffer + int64(l.encoders.Used())*compress.Cost
+	return int64(l.count)*idleCost + int64(l.active)*requestCost + int64(l.bigs)*bigBuffer + int64(l.encoders.Used())*compress.Cost +
+		l.quicKept.Load()
 }
 
 // noRoom counts a refusal for want of memory; the log hears of it once a second.

@@ -58,6 +58,7 @@ type loop struct {
 	bigs      int // big buffers in use
 	idles     int // server connections that wait for use
 	noMemory  uint64
+	quicKept  atomic.Int64 // bytes that http3 keeps for clients of the loop
 	paused    []*acceptor
 	accepted  uint64
 	pipesMade int

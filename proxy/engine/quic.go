@@ -5,12 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http3"
@@ -93,6 +90,7 @@ func (e *Engine) retireQUIC(g *group) {
 	}
 	g.quic = nil
 	e.retiring[p] = retired{q, g.inodes}
+	q.Leave()
 	ctx, cancel := e.farewell()
 	e.quics.Go(func() {
 		defer cancel()
@@ -149,29 +147,6 @@ func (h *quicHost) Failed() {
 	fe := h.g.bind.Load().fe
 	l := h.e.loops[0]
 	l.post(func() { fe.per[l.id].badHandshakes++ })
-}
-
-// Take implements http3.Host: the loops take turns.
-func (h *quicHost) Take(c http3.Client) (net.Conn, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("socketpair: %w", err)
-	}
-	f := os.NewFile(uintptr(fds[1]), "link")
-	defer f.Close()
-	socket, err := net.FileConn(f)
-	if err != nil {
-		unix.Close(fds[0])
-		return nil, fmt.Errorf("socketpair: %w", err)
-	}
-	l := h.e.loops[int(h.e.quicTurn.Add(1))%len(h.e.loops)]
-	taken := make(chan bool, 1)
-	if l.post(func() { taken <- l.beginQUIC(h.g, int32(fds[0]), c) }) && <-taken {
-		return socket, nil
-	}
-	unix.Close(fds[0])
-	socket.Close()
-	return nil, errTurnedAway
 }
 
 // beginQUIC makes a session of a client's connection. false: there is no room for it, or no time.

@@ -75,7 +75,8 @@ func TestQUICClientGivesUp(t *testing.T) {
 	}
 }
 
-// TestQUICServerFails: what a server does wrong is an answer with the status that says so, or a reset where it has begun.
+// TestQUICServerFails: what a server does wrong is an answer with the status that says so, or a reset where it has begun, as
+// one of a request that was given up (RFC 9114 section 4.1.1).
 func TestQUICServerFails(t *testing.T) {
 	mute := rawServer(t, "mute", func(c net.Conn, r *bufio.Reader) { readHead(r) })
 	junk := rawServer(t, "junk", func(c net.Conn, r *bufio.Reader) { readHead(r); io.WriteString(c, "junk\r\n\r\n") })
@@ -104,7 +105,7 @@ func TestQUICServerFails(t *testing.T) {
 				}
 			}
 			var reset *http3.Error
-			if cut := errors.As(err, &reset) && reset.Remote && reset.ErrorCode == http3.ErrCodeInternalError; cut != (c.status == 200) {
+			if cut := errors.As(err, &reset) && reset.Remote && reset.ErrorCode == http3.ErrCodeRequestCanceled; cut != (c.status == 200) {
 				t.Errorf("the answer ended with %v", err)
 			}
 			s.want(" be/"+c.server.Name+" ", c.flags)
@@ -158,7 +159,7 @@ func TestQUICTimeouts(t *testing.T) {
 	}
 }
 
-// TestQUICDrain: a node that stops takes nobody in, tells its clients, and lets requests under way end.
+// TestQUICDrain: a node that stops refuses who comes, at once; it tells its clients, and lets requests under way end.
 func TestQUICDrain(t *testing.T) {
 	arrived, release := make(chan bool), make(chan bool)
 	s := startQUIC(t, []proxy.Server{handler(t, "a", func(w http.ResponseWriter, r *http.Request) {
@@ -181,8 +182,8 @@ func TestQUICDrain(t *testing.T) {
 	<-arrived
 	drained := s.drain()
 	<-idleConn.Context().Done()
-	if !s.shut() {
-		t.Error("a new connection is taken")
+	if !s.refuses() {
+		t.Error("a new connection is not refused")
 	}
 	if conn.Context().Err() != nil {
 		t.Error("a request under way was cut")
@@ -235,8 +236,8 @@ func TestQUICApply(t *testing.T) {
 	off := s.cfg
 	off.Global.QUIC.Disabled = true
 	apply(off)
-	if !s.shut() {
-		t.Error("no-quic: a new connection is taken")
+	if !s.refuses() {
+		t.Error("no-quic: a new connection is not refused")
 	}
 	release <- true
 	if body := <-slow; body != "a" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,6 +36,11 @@ type quicSite struct {
 
 func startQUIC(t testing.TB, servers []proxy.Server, change func(*proxy.Config)) *quicSite {
 	t.Helper()
+	return startQUICOptions(t, Options{Loops: 2}, servers, change)
+}
+
+func startQUICOptions(t testing.TB, o Options, servers []proxy.Server, change func(*proxy.Config)) *quicSite {
+	t.Helper()
 	q := &quicSite{ca: pki.New(t)}
 	pair := q.ca.ECDSA("a.example")
 	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
@@ -43,7 +49,7 @@ func startQUIC(t testing.TB, servers []proxy.Server, change func(*proxy.Config))
 	}
 	q.leaf = cert.Leaf
 	file := q.ca.Write("quic.pem", pair.PEM())
-	q.site = start(t, proxy.HTTP, servers, func(c *proxy.Config) {
+	q.site = startOptions(t, o, proxy.HTTP, servers, func(c *proxy.Config) {
 		b := c.Frontends[0].Binds[0]
 		b.QUIC, b.TLS = true, &proxy.BindTLS{TLSParams: proxy.TLSParams{ALPN: "h3"}, Crts: []proxy.Crt{{File: file}}}
 		c.Frontends[0].Binds = append(c.Frontends[0].Binds, b)
@@ -55,13 +61,16 @@ func startQUIC(t testing.TB, servers []proxy.Server, change func(*proxy.Config))
 	return q
 }
 
-// lateQUIC is how long a client tries to get in where nobody answers.
-const lateQUIC = 300 * time.Millisecond
-
-// shut reports whether nobody is let in any more.
-func (q *quicSite) shut() bool {
-	_, err := q.dialQUIC(func(_ *tls.Config, c *quic.Config) { c.HandshakeIdleTimeout = lateQUIC })
-	return err != nil
+// refuses reports whether a client is told at once that nobody is let in.
+func (q *quicSite) refuses() bool {
+	q.t.Helper()
+	_, err := q.dialQUIC(nil)
+	var refused *quic.TransportError
+	if errors.As(err, &refused) && refused.Remote && refused.ErrorCode == quic.ConnectionRefused {
+		return true
+	}
+	q.t.Logf("a client that comes gets %v", err)
+	return false
 }
 
 // dialQUIC opens a connection.

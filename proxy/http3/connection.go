@@ -18,6 +18,7 @@ import (
 // own, so that it can be told to leave alone.
 type connection struct {
 	qc      *quic.Conn
+	arrival *arrival
 	link    *link
 	server  *h3.Server
 	timeout time.Duration // Settings.RequestTimeout
@@ -26,10 +27,11 @@ type connection struct {
 	leaving sync.Once
 	left    chan struct{} // closed when leave has done its work, or is not to begin any more
 	work    sync.WaitGroup
+	slow    sync.Mutex // whose turn it is while memory is short
 }
 
-func newConnection(qc *quic.Conn, socket net.Conn, timeout time.Duration) *connection {
-	c := &connection{qc: qc, timeout: timeout, left: make(chan struct{})}
+func newConnection(qc *quic.Conn, a *arrival, socket net.Conn, timeout time.Duration) *connection {
+	c := &connection{qc: qc, arrival: a, timeout: timeout, left: make(chan struct{})}
 	c.end, c.cut = context.WithCancel(context.Background())
 	c.link = newLink(socket, c.leave)
 	c.server = &h3.Server{Handler: c, MaxHeaderBytes: MaxHead, Logger: slog.New(slog.DiscardHandler)}
@@ -96,48 +98,60 @@ func (c *connection) wait(event <-chan struct{}, d time.Duration) bool {
 
 // ServeHTTP implements http.Handler for the library.
 func (c *connection) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x, err := c.request(w, r)
+	c.arrival.place.Keep(RequestMemory)
+	defer c.arrival.place.Keep(-RequestMemory)
+	to, err := newResponse(c, w)
 	if err != nil {
-		abort(w, err)
+		panic(http.ErrAbortHandler) // the library's way to reset a stream
+	}
+	x, err := c.request(to, r)
+	if err != nil {
+		to.reset(codeOf(err))
 		return
 	}
 	defer x.finish()
 	stop := context.AfterFunc(r.Context(), x.cancel)
 	defer stop()
-	if err := x.answer(w); err != nil {
-		abort(w, err)
+	if err := x.answer(to); err != nil {
+		to.reset(codeOf(err))
+		return
 	}
+	to.end()
 }
 
-// abort resets the client's stream, with the reason as long as nothing of the answer's content has gone (RFC 9114 section
-// 8.1).
-func abort(w http.ResponseWriter, err error) {
-	stream, gone := w.(h3.HTTPStreamer).HTTPStream()
-	if gone != nil {
-		panic(http.ErrAbortHandler) // the library's way to say H3_INTERNAL_ERROR
+// pace holds a piece of content back while memory is short. The library keeps what the client has not acknowledged, up to its
+// congestion window; where there is no memory for as much as that, one piece goes in a round trip: of a window that is not made
+// use of it makes no larger one.
+func (c *connection) pace() {
+	if c.arrival.mayFly(int64(c.qc.ConnectionStats().CongestionWindow)) {
+		return
 	}
-	code := quic.StreamErrorCode(codeOf(err))
-	stream.CancelRead(code)
-	stream.CancelWrite(code)
+	c.slow.Lock()
+	defer c.slow.Unlock()
+	c.wait(nil, min(max(c.qc.ConnectionStats().SmoothedRTT, leastPause), mostPause))
 }
 
+// codeOf is the code that a stream is reset with (RFC 9114 section 8.1). What was begun, and is given up by whomever, has been
+// cancelled (section 4.1.1); what the loop has not seen may be sent again.
 func codeOf(err error) h3.ErrCode {
 	var reset http2.StreamError
 	switch {
 	case errors.Is(err, errRejected):
 		return h3.ErrCodeRequestRejected
-	case errors.Is(err, errCanceled):
-		return h3.ErrCodeRequestCanceled
-	case !errors.As(err, &reset):
+	case errors.Is(err, errMalformed):
+		return h3.ErrCodeMessageError
+	case errors.Is(err, errBroken):
 		return h3.ErrCodeInternalError
+	case !errors.As(err, &reset):
+		return h3.ErrCodeRequestCanceled
 	}
 	switch reset.Code {
 	case http2.ErrCodeRefusedStream:
 		return h3.ErrCodeRequestRejected
 	case http2.ErrCodeProtocol:
 		return h3.ErrCodeMessageError
-	case http2.ErrCodeCancel:
-		return h3.ErrCodeRequestCanceled
+	case http2.ErrCodeEnhanceYourCalm:
+		return h3.ErrCodeExcessiveLoad
 	}
-	return h3.ErrCodeInternalError
+	return h3.ErrCodeRequestCanceled
 }

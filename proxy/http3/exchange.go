@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -164,10 +165,14 @@ func (x *exchange) reset(code http2.ErrCode, err error) {
 }
 
 // cancel is the client's word that it wants no answer, or can't send all of its request.
-func (x *exchange) cancel() {
+func (x *exchange) cancel() { x.giveUp(errCanceled) }
+
+// giveUp ends an exchange that can't go on with its client, and returns why it did not: the first reason counts.
+func (x *exchange) giveUp(err error) error {
 	x.l.mu.Lock()
 	defer x.l.mu.Unlock()
-	x.reset(http2.ErrCodeCancel, errCanceled)
+	x.reset(http2.ErrCodeCancel, err)
+	return cmp.Or(x.err, err)
 }
 
 // finish is the handler's good-bye. A request that is answered and goes on all the same is told to stop.

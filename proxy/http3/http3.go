@@ -31,12 +31,37 @@ type Host interface {
 	Settings() Settings
 	// Retry reports whether a client has to show first that its address is its own, with so many whose handshake goes on.
 	Retry(halfOpen int) bool
-	// Take hands a client over; the far side of what it returns speaks HTTP/2 in clear (RFC 9113), as a server. With an
-	// error the client is turned away.
-	Take(Client) (net.Conn, error)
+	// Arrive makes room for a client that begins. With an error it is refused at once.
+	Arrive() (Place, error)
 	// Failed is the news of a handshake that came to nothing.
 	Failed()
 }
+
+// Place is what a client has at its Host, from its first packet to its last. Its methods are called from many goroutines, and
+// none of them waits but Take.
+type Place interface {
+	// Take hands the client over when its handshake is through; the far side of what it returns speaks HTTP/2 in clear
+	// (RFC 9113), as a server. With an error the client is turned away.
+	Take(Client) (net.Conn, error)
+	// Keep takes note of so many bytes more, or less, that are kept for requests, beyond ConnMemory.
+	Keep(bytes int64)
+	// Grow asks for so many bytes in all for larger windows, beyond ConnMemory. What is not granted now may be the next time.
+	Grow(bytes int64) bool
+	// Leave gives all of it back.
+	Leave()
+}
+
+// What is kept for a client at most, in bytes, beside what its loop and the kernel keep.
+const (
+	// ConnMemory is of a connection: its state, what has been received and was not taken, and what is on its way as long as
+	// the congestion window has not grown.
+	ConnMemory = connState + connWindow + firstFlight
+	// RequestMemory is of a request: its head, its content and that of its answer on their way to and from the loop.
+	RequestMemory = MaxHead + 2*answerWindow + 2*piece + 2*maxOut
+
+	connState   = 1 << 17
+	firstFlight = 3 << 14
+)
 
 // Limits of every connection. What is received is kept until the loop takes it: at most window bytes.
 const (
@@ -49,6 +74,9 @@ const (
 	connWindows   = 1 << 19
 	uniStreams    = 16 // control, two of header compression, and room for what is not understood (section 6.2)
 
+	// maxHeads is how many heads of an answer, most of them interim ones, wait for a client that does not read.
+	maxHeads = 64
+
 	// maxHalfOpen bounds the handshakes that go on at a time.
 	maxHalfOpen      = 4096
 	handshakeTimeout = 5 * time.Second
@@ -59,4 +87,10 @@ const (
 const (
 	deliverFor = 10 * time.Second
 	lingerFor  = time.Second
+)
+
+// How long an answer pauses before a piece when memory is short: a round trip, within these.
+const (
+	leastPause = time.Millisecond
+	mostPause  = time.Second
 )

@@ -18,6 +18,8 @@ import (
 const (
 	// maxOut is how much content waits to be written; heads and the rest are let through beyond.
 	maxOut = 1 << 16
+	// keptOut is how much room for that stays when nothing waits.
+	keptOut = 1 << 12
 	// answerWindow is how much of an answer is kept for a client that does not read.
 	answerWindow = 1 << 16
 	// linkWindow is that of all answers together: more than they can use.
@@ -31,6 +33,9 @@ var (
 	errCanceled = errors.New("the client has canceled the request")
 	errRejected = errors.New("the loop has not seen the request")
 	errFinished = errors.New("the request is over")
+	// errMalformed: RFC 9114 section 4.1.2.
+	errMalformed = errors.New("the request is malformed")
+	errBroken    = errors.New("the loop has not answered as it should")
 )
 
 // link is the state; mu guards all but conn, in and onAway.
@@ -80,6 +85,10 @@ func (l *link) write() {
 	for {
 		l.mu.Lock()
 		for l.out.Len() == 0 && !l.ended {
+			if cap(buf)+l.out.Cap() > keptOut {
+				buf = nil
+				*l.out = bytes.Buffer{}
+			}
 			l.changed.Wait()
 		}
 		if l.ended {

@@ -25,17 +25,22 @@ type Listener struct {
 
 	mu               sync.Mutex
 	conns            map[*connection]struct{}
+	gone             sync.Cond // one of them less
 	leaving, cutting bool
 	shut             sync.Once
 }
 
-var errFull = errors.New("too many handshakes at once")
+var (
+	errFull    = errors.New("too many handshakes at once")
+	errLeaving = errors.New("nobody is let in any more")
+)
 
 // Listen serves on a socket, which is the Listener's from then on, also when it fails.
 func Listen(socket net.PacketConn, host Host) (*Listener, error) {
 	l := &Listener{host: host, socket: socket, conns: map[*connection]struct{}{}}
+	l.gone.L = &l.mu
 	l.tr = &quic.Transport{Conn: socket, ConnContext: l.arriving,
-		VerifySourceAddress: func(net.Addr) bool { return host.Retry(int(l.halfOpen.Load())) }}
+		VerifySourceAddress: func(net.Addr) bool { return !l.leaves() && host.Retry(int(l.halfOpen.Load())) }}
 	// 0-RTT is off: what a client sends in it may be sent again by others.
 	conf := &quic.Config{GetConfigForClient: func(*quic.ClientInfo) (*quic.Config, error) { return quicConfig(host.Settings()), nil }}
 	ln, err := l.tr.Listen(&tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{h3.NextProtoH3}, GetConfigForClient: host.Handshake}, conf)
@@ -52,36 +57,7 @@ func Listen(socket net.PacketConn, host Host) (*Listener, error) {
 func quicConfig(s Settings) *quic.Config {
 	return &quic.Config{HandshakeIdleTimeout: handshakeTimeout, MaxIdleTimeout: s.IdleTimeout, MaxIncomingStreams: int64(s.MaxStreams),
 		MaxIncomingUniStreams: uniStreams, InitialStreamReceiveWindow: streamWindow, MaxStreamReceiveWindow: streamWindows,
-		InitialConnectionReceiveWindow: connWindow, MaxConnectionReceiveWindow: connWindows}
-}
-
-// arrival is a client whose handshake goes on.
-type arrival struct {
-	over sync.Once
-	l    *Listener
-}
-
-type arrivalKey struct{}
-
-// arriving counts a client in; its context ends with the connection, or with a handshake that fails.
-func (l *Listener) arriving(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-	if l.halfOpen.Add(1) > maxHalfOpen {
-		l.halfOpen.Add(-1)
-		l.host.Failed()
-		return nil, errFull
-	}
-	a := &arrival{l: l}
-	context.AfterFunc(ctx, func() { a.end(false) })
-	return context.WithValue(ctx, arrivalKey{}, a), nil
-}
-
-func (a *arrival) end(good bool) {
-	a.over.Do(func() {
-		a.l.halfOpen.Add(-1)
-		if !good {
-			a.l.host.Failed()
-		}
-	})
+		InitialConnectionReceiveWindow: connWindow, MaxConnectionReceiveWindow: connWindows, AllowConnectionWindowIncrease: mayReceive}
 }
 
 // accept takes in who has finished the handshake.
@@ -91,23 +67,27 @@ func (l *Listener) accept() {
 		if err != nil {
 			return
 		}
-		if a, ok := qc.Context().Value(arrivalKey{}).(*arrival); ok {
-			a.end(true)
+		if a := arrivalOf(qc); a.end(true) {
+			l.work.Go(func() { l.serve(qc, a) })
 		}
-		l.work.Go(func() { l.serve(qc) })
 	}
 }
 
 // serve is the life of a connection.
-func (l *Listener) serve(qc *quic.Conn) {
+func (l *Listener) serve(qc *quic.Conn, a *arrival) {
+	defer a.place.Leave()
+	if l.leaves() {
+		qc.CloseWithError(quic.ApplicationErrorCode(h3.ErrCodeNoError), "")
+		return
+	}
 	state := qc.ConnectionState()
-	socket, err := l.host.Take(Client{Remote: addrPort(qc.RemoteAddr()), Local: addrPort(qc.LocalAddr()),
+	socket, err := a.place.Take(Client{Remote: addrPort(qc.RemoteAddr()), Local: addrPort(qc.LocalAddr()),
 		ServerName: state.TLS.ServerName, Resumed: state.TLS.DidResume})
 	if err != nil {
 		qc.CloseWithError(quic.ApplicationErrorCode(h3.ErrCodeExcessiveLoad), "")
 		return
 	}
-	c := newConnection(qc, socket, l.host.Settings().RequestTimeout)
+	c := newConnection(qc, a, socket, l.host.Settings().RequestTimeout)
 	l.mu.Lock()
 	l.conns[c] = struct{}{}
 	leaving, cutting := l.leaving, l.cutting
@@ -121,6 +101,7 @@ func (l *Listener) serve(qc *quic.Conn) {
 	c.run()
 	l.mu.Lock()
 	delete(l.conns, c)
+	l.gone.Broadcast()
 	l.mu.Unlock()
 }
 
@@ -133,8 +114,15 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Leave lets nobody in any more and tells all clients to send no more requests (GOAWAY, RFC 9114 section 5.2). It does not
-// wait for them.
+// leaves reports whether nobody is let in any more.
+func (l *Listener) leaves() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaving
+}
+
+// Leave lets nobody in any more, which who comes is told at once, and tells all clients to send no more requests (GOAWAY, RFC
+// 9114 section 5.2). It does not wait for them.
 func (l *Listener) Leave() {
 	l.mu.Lock()
 	first := !l.leaving
@@ -144,7 +132,6 @@ func (l *Listener) Leave() {
 	if !first {
 		return
 	}
-	l.work.Go(func() { l.ln.Close() })
 	for _, c := range conns {
 		c.leave()
 	}
@@ -173,6 +160,12 @@ func (l *Listener) Close(ctx context.Context) {
 		}
 	})
 	defer stop()
+	l.mu.Lock()
+	for len(l.conns) > 0 {
+		l.gone.Wait()
+	}
+	l.mu.Unlock()
+	l.ln.Close() // refuses handshakes that go on
 	l.work.Wait()
 	l.shut.Do(func() {
 		l.tr.Close()

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	h3 "github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 )
@@ -19,16 +21,23 @@ import (
 // piece is how much content is read at once.
 const piece = 1 << 14
 
+// client is where an answer goes.
+type client interface {
+	head(*head) error
+	content([]byte) error
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
 // request sends a request's head to the loop and lets its content follow.
-func (c *connection) request(w http.ResponseWriter, r *http.Request) (*exchange, error) {
-	first, end, err := c.opening(w, r)
+func (c *connection) request(from client, r *http.Request) (*exchange, error) {
+	first, end, err := c.opening(from, r)
 	if err != nil {
 		return nil, err
 	}
 	fields := requestFields(r)
 	bare := end && len(first) == 0 && !hasValues(r.Trailer)
-	control := http.NewResponseController(w)
-	x, err := c.link.begin(fields, bare, func() { control.SetWriteDeadline(time.Now().Add(lingerFor)) })
+	x, err := c.link.begin(fields, bare, func() { from.SetWriteDeadline(time.Now().Add(lingerFor)) })
 	if err != nil {
 		return nil, err
 	}
@@ -40,17 +49,16 @@ func (c *connection) request(w http.ResponseWriter, r *http.Request) (*exchange,
 
 // opening finds out whether a request has content where its head does not tell: a server of HTTP/1 would be told of
 // content without a length, and may not like that with a GET.
-func (c *connection) opening(w http.ResponseWriter, r *http.Request) (first []byte, end bool, err error) {
+func (c *connection) opening(from client, r *http.Request) (first []byte, end bool, err error) {
 	switch {
 	case r.ContentLength == 0:
 		return nil, true, nil
 	case r.ContentLength > 0 || r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodConnect:
 		return nil, false, nil
 	}
-	control := http.NewResponseController(w)
 	if c.timeout > 0 {
-		control.SetReadDeadline(time.Now().Add(c.timeout))
-		defer control.SetReadDeadline(time.Time{})
+		from.SetReadDeadline(time.Now().Add(c.timeout))
+		defer from.SetReadDeadline(time.Time{})
 	}
 	first = make([]byte, piece)
 	n, err := r.Body.Read(first)
@@ -59,8 +67,19 @@ func (c *connection) opening(w http.ResponseWriter, r *http.Request) (first []by
 		return first[:n], true, nil
 	case errors.Is(err, os.ErrDeadlineExceeded): // then the loop's patience counts
 		return first[:n], false, nil
+	case err != nil:
+		return nil, false, requestError(err)
 	}
-	return first[:n], false, err
+	return first[:n], false, nil
+}
+
+// requestError tells a client that breaks its request off from one whose request is not what it said.
+func requestError(err error) error {
+	var reset *h3.Error
+	if errors.As(err, &reset) {
+		return errCanceled
+	}
+	return fmt.Errorf("%w: %w", errMalformed, err)
 }
 
 // requestFields are the fields of a request, those with a colon first (RFC 9114 section 4.3.1).
@@ -73,7 +92,7 @@ func requestFields(r *http.Request) []hpack.HeaderField {
 		path = ""
 		if r.Proto != "HTTP/3.0" { // extended CONNECT (RFC 9220)
 			add(":protocol", r.Proto)
-			path = r.URL.RequestURI()
+			path = r.RequestURI
 		}
 	}
 	if path != "" {
@@ -109,17 +128,17 @@ func hasValues(h http.Header) bool {
 func (x *exchange) upload(r *http.Request, first []byte, end bool) {
 	err := x.send(first, false)
 	for buf := make([]byte, piece); err == nil && !end; {
-		var n int
-		n, err = r.Body.Read(buf)
-		if end = err == io.EOF; end {
-			err = nil
+		n, fault := r.Body.Read(buf)
+		if end = fault == io.EOF; fault != nil && !end {
+			x.giveUp(requestError(fault)) // if the exchange is over already nothing follows
+			return
 		}
-		if n > 0 && err == nil {
+		if n > 0 {
 			err = x.send(buf[:n], false)
 		}
 	}
 	switch {
-	case err != nil: // the client's reset, most likely; if the exchange is over already nothing follows
+	case err != nil:
 		x.cancel()
 	case hasValues(r.Trailer):
 		x.trailers(trailerFields(r.Trailer))
@@ -144,31 +163,28 @@ func newHead(f *http2.MetaHeadersFrame) head {
 }
 
 // answer hands an answer on until its end.
-func (x *exchange) answer(w http.ResponseWriter) error {
-	control := http.NewResponseController(w)
+func (x *exchange) answer(to client) error {
 	var buf []byte
-	for final := false; ; {
+	for begun := false; ; {
 		h, content, end, err := x.next(buf)
 		switch {
 		case err != nil:
 			return err
+		case !begun && (end || h == nil || h.status < 100):
+			return x.giveUp(errBroken)
 		case end:
 			return nil
-		case h != nil && final:
-			writeTrailers(w, h)
 		case h != nil:
-			if final = writeHead(w, h); final {
-				err = control.Flush() // as it is: the library would add a length
-			}
+			begun = begun || h.status >= 200
+			err = to.head(h)
 		default:
-			if _, err = w.Write(content); err == nil {
+			if err = to.content(content); err == nil {
 				x.consumed(len(content))
 			}
 			buf = content
 		}
 		if err != nil {
-			x.cancel()
-			return err
+			return x.giveUp(errCanceled) // the client takes no more
 		}
 	}
 }
@@ -178,29 +194,4 @@ func (x *exchange) consumed(n int) {
 	x.l.mu.Lock()
 	defer x.l.mu.Unlock()
 	x.l.credit(x, n)
-}
-
-// writeHead writes a head and reports whether it was the final one.
-func writeHead(w http.ResponseWriter, h *head) (final bool) {
-	to := w.Header()
-	clear(to)
-	for _, f := range h.fields {
-		name := http.CanonicalHeaderKey(f.Name)
-		to[name] = append(to[name], f.Value)
-	}
-	for _, name := range [...]string{"Date", "Content-Type"} { // which the library would make up
-		if _, there := to[name]; !there {
-			to[name] = nil
-		}
-	}
-	w.WriteHeader(h.status)
-	return h.status >= 200
-}
-
-// writeTrailers leaves them for the library to write behind the content.
-func writeTrailers(w http.ResponseWriter, h *head) {
-	for _, f := range h.fields {
-		name := http.TrailerPrefix + http.CanonicalHeaderKey(f.Name)
-		w.Header()[name] = append(w.Header()[name], f.Value)
-	}
 }

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -18,7 +19,7 @@ func (l *link) read() {
 		if errors.As(err, &broken) { // a head that is too long for anybody, or malformed
 			l.mu.Lock()
 			if x := l.open[broken.StreamID]; x != nil {
-				x.reset(broken.Code, broken)
+				x.reset(broken.Code, fmt.Errorf("%w: %w", errBroken, broken))
 			}
 			l.mu.Unlock()
 			continue
@@ -66,12 +67,21 @@ func (l *link) take(f http2.Frame) {
 		}
 	case *http2.MetaHeadersFrame:
 		if x != nil {
-			x.heads = append(x.heads, newHead(f))
-			x.over(f.StreamEnded())
+			l.answered(x, f)
 		}
 	case *http2.DataFrame:
 		l.data(x, f)
 	}
+}
+
+// answered is a header block of an answer. Heads are not held back by any window, so that a client that takes none is given up.
+func (l *link) answered(x *exchange, f *http2.MetaHeadersFrame) {
+	if len(x.heads) == maxHeads {
+		x.reset(http2.ErrCodeCancel, errCanceled)
+		return
+	}
+	x.heads = append(x.heads, newHead(f))
+	x.over(f.StreamEnded())
 }
 
 func (l *link) settings(f *http2.SettingsFrame) {
