@@ -347,7 +347,7 @@ func TestObserve(t *testing.T) {
 			})
 			a.Observe, a.ErrorLimit, a.OnError = c.observe, 3, proxy.MarkDown
 			told := make(chan string, 10)
-			s := start(t, proxy.HTTP, []proxy.Server{a}, nil)
+			s := startLoops(t, 1, proxy.HTTP, []proxy.Server{a}, nil)
 			s.e.mu.Lock()
 			s.e.opts.Observed = func(backend, server string, on proxy.OnError) { told <- fmt.Sprint(backend, "/", server, on) }
 			s.e.mu.Unlock()

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 
 	"github.com/quic-go/quic-go"
@@ -69,14 +70,15 @@ func mayReceive(qc *quic.Conn, delta uint64) bool {
 	return true
 }
 
-// mayFly reports whether so many bytes may be on their way to the client.
-func (a *arrival) mayFly(bytes int64) bool {
+// mayFly reports whether so many bytes may be on their way to the client. More is asked for in large steps: the congestion window
+// grows in small ones, and each answer of the Host takes its time.
+func (a *arrival) mayFly(n int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	more := bytes - firstFlight
-	if more <= a.flight {
+	if n-firstFlight <= a.flight {
 		return true
 	}
+	more := int64(1) << bits.Len64(uint64(n-firstFlight))
 	if !a.place.Grow(a.window + more) {
 		return false
 	}

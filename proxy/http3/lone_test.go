@@ -223,7 +223,9 @@ func writeAnswer(f *http2.Framer, id uint32, status int, fields []qpack.HeaderFi
 }
 
 // dial is a client of QUIC that speaks HTTP/3 by the byte.
-func (s *lone) dial() (*quic.Conn, error) { return s.dialWith(&quic.Config{MaxIdleTimeout: time.Minute}) }
+func (s *lone) dial() (*quic.Conn, error) {
+	return s.dialWith(&quic.Config{MaxIdleTimeout: time.Minute})
+}
 
 func (s *lone) dialWith(settings *quic.Config) (*quic.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
