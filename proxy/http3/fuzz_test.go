@@ -43,12 +43,14 @@ func (z *fuzzed) ask(t *testing.T, wire []byte) (*told, []heard) {
 // serves: whatever came before, a good request is answered.
 func (z *fuzzed) serves(t *testing.T) {
 	t.Helper()
-	for range 2 { // the connection may have been closed meanwhile
-		if a, _ := z.ask(t, headersOf(plain)); a.err == nil && a.status() == "200" {
+	var a *told
+	for range 2 {
+		if a, _ = z.ask(t, headersOf(plain)); a.err == nil && a.status() == "200" {
 			return
 		}
+		z.conn = nil // it was closed because of what came before, and may not know yet
 	}
-	t.Fatal("a good request is not answered any more")
+	t.Fatalf("a good request is not answered any more: %+v", a)
 }
 
 // wellHeard holds what reached the loop to the letter of the protocol, and to what its own head says.
