@@ -67,6 +67,8 @@ func (d *decoder) file(dialect words.Dialect, nodes []tree.Node) {
 			d.proxy(n)
 		case "cache":
 			d.cache(n)
+		case "userlist":
+			d.userList(n)
 		default:
 			if !d.section(n) {
 				d.nodeSetting(n)

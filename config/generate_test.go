@@ -68,6 +68,18 @@ var genDocument = rapid.Custom(func(t *rapid.T) Document {
 	d.Proxy.Caches = list(t, "caches", 2, func(i int) proxy.Cache { return genCache(t, i) })
 	d.Proxy.Backends = list(t, "backends", 3, func(i int) proxy.Backend { return genBackend(t, i, &d) })
 	d.Proxy.Frontends = list(t, "frontends", 3, func(i int) proxy.Frontend { return genFrontend(t, i, &d) })
+	d.Proxy.UserLists = list(t, "userlists", 2, func(i int) proxy.UserList {
+		l := proxy.UserList{Name: fmt.Sprintf("u%d", i), Groups: []string{"g", "h"}}
+		l.Users = list(t, "users", 3, func(k int) proxy.User {
+			u := proxy.User{Name: fmt.Sprintf("user%d%s", k, genText.Draw(t, "user")), Password: "$5$rounds=1000$x$Rjaif9beRLjUO9uyAcgSfYZ3yM.sm88lY6P8a7E1PP/"}
+			if u.Insecure = rapid.Bool().Draw(t, "insecure"); u.Insecure {
+				u.Password = str(t, "password")
+			}
+			u.Groups = rapid.SampledFrom([][]string{nil, {"g"}, {"g", "h"}}).Draw(t, "groups")
+			return u
+		})
+		return l
+	})
 	d.VRRP.Global = genVRRPGlobal(t)
 	genVRRP(t, &d.VRRP)
 	for i := range num(t, "nodes", 0, 2) {
@@ -89,6 +101,9 @@ func genGlobal(t *rapid.T) proxy.Global {
 		Log:          list(t, "log", 2, func(int) proxy.LogTarget { return genLog(t) }),
 		SpreadChecks: num(t, "spread", 0, 50),
 		HardStop:     millis(t, "hard stop"),
+		BufSize:      maybe(t, "buffer", func() int { return num(t, "buffer", 1024, 65536) }),
+		MaxRewrite:   maybe(t, "rewrite", func() int { return num(t, "rewrite", 1, 32768) }),
+		MaxHdr:       maybe(t, "headers", func() int { return num(t, "headers", 1, 32767) }),
 		CABase:       maybe(t, "ca-base", func() string { return str(t, "ca-base") }),
 		CrtBase:      maybe(t, "crt-base", func() string { return str(t, "crt-base") }),
 		Daemon:       rapid.Bool().Draw(t, "daemon"),

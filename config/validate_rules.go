@@ -16,7 +16,7 @@ func (v *validator) rules() {
 		_, ok := v.findCache(name)
 		return nil, ok
 	}
-	p := rule.New(rule.Options{Figure: rule.Figures(&v.doc.Proxy), Table: rule.Tables(&v.doc.Proxy), Cache: known})
+	p := rule.New(rule.Options{Figure: rule.Figures(&v.doc.Proxy), Table: rule.Tables(&v.doc.Proxy), Cache: known, Users: v.doc.Proxy.UserLists})
 	for i := range v.doc.Proxy.Frontends {
 		f := &v.doc.Proxy.Frontends[i]
 		p.Proxy(rule.Side{Name: f.Name, Mode: f.Mode, Front: f}, &f.Rules)

@@ -23,6 +23,7 @@ func WriteHCL(d Document) []byte {
 	for i := range d.Proxy.Caches {
 		w.top("cache", d.Proxy.Caches[i].Name).scalars("cache", &d.Proxy.Caches[i])
 	}
+	w.userLists(d.Proxy.UserLists)
 	for i := range d.Proxy.Frontends {
 		w.frontend(&d.Proxy.Frontends[i], d.Proxy.Global)
 	}

@@ -16,6 +16,24 @@ type Config struct {
 	Caches    []Cache
 	Frontends []Frontend
 	Backends  []Backend
+	UserLists []UserList
+}
+
+// UserList is a `userlist`: who may be let in by `http_auth` and `http_auth_group`.
+type UserList struct {
+	Name   string
+	Users  []User
+	Groups []string // all that there are
+	Pos    source.Pos
+}
+
+// User is one `user` line.
+type User struct {
+	Name     string
+	Password string // a hash of crypt(3), or the password itself
+	Insecure bool   // it is the password itself
+	Groups   []string
+	Pos      source.Pos
 }
 
 // Global is haproxy.cfg's `global`, less what belongs to the process or the node.
@@ -29,6 +47,9 @@ type Global struct {
 	HardStop     time.Duration // hard-stop-after; 0: none
 	CABase       string        // in front of relative names of CA and CRL files
 	CrtBase      string        // in front of relative names of certificates and crt-lists
+	BufSize      int           // tune.bufsize: bytes of a buffer; 0: 16384
+	MaxRewrite   int           // tune.maxrewrite: bytes of a buffer that a head may not take; 0: 1024
+	MaxHdr       int           // tune.http.maxhdr: lines of a head, the first among them; 0: 101
 	H2           H2
 	QUIC         QUIC
 	Compression  Tune

@@ -15,6 +15,7 @@ var haproxyTop = []Word{
 	{Name: "frontend", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "frontend", Doc: "Where clients arrive: addresses and the rules that pick a backend."},
 	{Name: "backend", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "backend", Doc: "Servers and the way one of them is chosen."},
 	{Name: "cache", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "cache", Doc: "A store of small answers in memory, for the rules `http-request cache-use NAME` and `http-response cache-store NAME`. What is in it is lost when these settings change."},
+	{Name: "userlist", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "userlist", Doc: "Users and their passwords, for `http_auth(NAME)` and `http_auth_group(NAME)`."},
 	{Name: "listen", Type: Block, Args: []string{"name"}, Labels: 1, Sub: "listen", Doc: "A frontend and a backend of one name, the backend being the frontend's default."},
 }
 
@@ -26,6 +27,9 @@ var haproxyGlobal = []Word{
 	{Name: "log", Type: Line, Doc: "`log TARGET [len N] [format F] FACILITY [MAXLEVEL [MINLEVEL]]`: a target that `log global` refers to."},
 	{Name: "spread-checks", Type: Int, Max: 50, Field: "SpreadChecks", Doc: "Percent by which the time between two health checks is varied at random."},
 	{Name: "hard-stop-after", Type: Duration, Unit: time.Millisecond, Field: "HardStop", Doc: "How long connections may take to finish after a stop before they are cut."},
+	{Name: "tune.bufsize", Type: Int, Min: 1024, Max: 65536, Field: "BufSize", Doc: "Bytes of a buffer, by default 16384. A head of a request or an answer has to fit in one less `tune.maxrewrite`: a longer one is refused, a request by 400, an answer by 502. Another value needs a start."},
+	{Name: "tune.maxrewrite", Type: Int, Min: 1, Max: 32768, Field: "MaxRewrite", Doc: "Bytes of a buffer that are kept free for what rules add to a head, by default 1024; half a buffer at most. Another value needs a start."},
+	{Name: "tune.http.maxhdr", Type: Int, Min: 1, Max: 32767, Field: "MaxHdr", Doc: "Lines of a head, the first line among them, by default 101; one with more is refused. Another value needs a start."},
 	{Name: "tune.h2.header-table-size", Type: Int, Max: 65535, Field: "H2.HeaderTableSize", Doc: "Bytes of the table by which the other side compresses headers on an HTTP/2 connection; 0: 4096."},
 	{Name: "tune.h2.initial-window-size", Type: Int, Max: 1<<31 - 1, Field: "H2.InitialWindowSize", Doc: "Bytes that may be sent ahead on an HTTP/2 stream; 0: 65535. A connection's streams together have 1 MiB, or this if it is more."},
 	{Name: "tune.h2.max-concurrent-streams", Type: Int, Max: 1<<31 - 1, Field: "H2.MaxConcurrentStreams", Doc: "Requests at a time on one HTTP/2 connection; 0: 100."},
@@ -129,6 +133,16 @@ var haproxyTimeout = []Word{
 	{Name: "timeout client-fin", In: front, Type: Duration, Field: "Timeouts.ClientFin", Doc: "Inactivity of a client whose other side is closed."},
 	{Name: "timeout server-fin", In: back, Type: Duration, Field: "Timeouts.ServerFin", Doc: "Inactivity of a server whose other side is closed."},
 	{Name: "timeout tarpit", In: anyProxy, Type: Duration, Field: "Timeouts.Tarpit", Doc: "How long a tarpit holds; default that of connecting."},
+}
+
+// haproxyUsers are the words of a userlist.
+var haproxyUsers = []Word{
+	{Name: "group", In: []string{"userlist"}, Type: Line, Args: []string{"name"}, Labels: 1, Sub: "group", Doc: "`group NAME [users USER,...]`: a group, perhaps with who is in it."},
+	{Name: "user", In: []string{"userlist"}, Type: Line, Args: []string{"name"}, Labels: 1, Sub: "user", Doc: "`user NAME password HASH [groups GROUP,...]`, or `insecure-password TEXT`."},
+	{Name: "users", In: []string{"group"}, Type: Strings, Doc: "Who is in the group; commas separate them."},
+	{Name: "password", In: []string{"user"}, Type: String, Doc: "Hash of the password as crypt(3) makes it: SHA-512 (`$6$`), SHA-256 (`$5$`), bcrypt (`$2b$`), yescrypt (`$y$`), MD5 (`$1$`). At most 1000000 rounds, bcrypt's cost 14, 64 MB of yescrypt."},
+	{Name: "insecure-password", In: []string{"user"}, Type: String, Doc: "The password itself."},
+	{Name: "groups", In: []string{"user"}, Type: Strings, Doc: "Groups that the user is in; commas separate them."},
 }
 
 // haproxyLine are the words that follow others on their line (in HCL: the attributes of that word's block).

@@ -33,7 +33,7 @@ var haproxyLaterWords = []struct {
 	in    []string
 	words string
 }{
-	{[]string{"haproxy"}, `peers resolvers userlist mailers http-errors ring log-forward log-profile program fcgi-app
+	{[]string{"haproxy"}, `peers resolvers mailers http-errors ring log-forward log-profile program fcgi-app
 		crt-store acme traces healthcheck`},
 	{[]string{"global"}, `busy-polling cluster-secret cpu-map dataplane-program default-path description
 		deviceatlas-json-file external-check expose-deprecated-directives expose-experimental-directives fd-hard-limit
@@ -50,9 +50,9 @@ var haproxyLaterWords = []struct {
 		ssl-dh-param-file ssl-engine ssl-load-extra-del-ext ssl-load-extra-files
 		ssl-mode-async ssl-propquery ssl-provider ssl-provider-path ssl-security-level
 		ssl-skip-self-issued-ca stats-file strict-limits thread-group thread-groups thread-hard-limit trace
-		tune.bufsize tune.fd.edge-triggered tune.http.cookielen
-		tune.http.logurilen tune.http.maxhdr tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
-		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.maxrewrite tune.pipesize tune.pool-high-fd-ratio
+		tune.fd.edge-triggered tune.http.cookielen
+		tune.http.logurilen tune.idle-pool.shared tune.idletimer tune.listener.multi-queue
+		tune.lua.maxmem tune.maxaccept tune.maxpollevents tune.pipesize tune.pool-high-fd-ratio
 		tune.rcvbuf.client tune.rcvbuf.server tune.recv_enough tune.runqueue-depth tune.sndbuf.client
 		tune.sndbuf.server tune.ssl.cachesize tune.ssl.keylog tune.ssl.lifetime
 		tune.ssl.maxrecord tune.stick-counters tune.vars.global-max-size tune.zlib.memlevel unix-bind unsetenv

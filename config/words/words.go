@@ -127,7 +127,7 @@ var known = sync.OnceValue(func() *index {
 		complete(haproxyProxy, HAProxy, "", ms), complete(haproxyOption, HAProxy, "", ms),
 		complete(haproxyRules, HAProxy, "", ms), complete(haproxyContent, HAProxy, "", ms), complete(haproxyCache, HAProxy, "cache", time.Second),
 		complete(haproxyGlobalContent, HAProxy, "global", ms), complete(haproxyStats, HAProxy, "", ms), complete(haproxyTimeout, HAProxy, "", ms),
-		complete(haproxyLine, HAProxy, "", ms), complete(haproxyTLS, HAProxy, "", ms), haproxyLater(),
+		complete(haproxyLine, HAProxy, "", ms), complete(haproxyUsers, HAProxy, "", ms), complete(haproxyTLS, HAProxy, "", ms), haproxyLater(),
 		complete(keepalivedTop, Keepalived, "keepalived", time.Second), complete(keepalivedGlobal, Keepalived, "global_defs", time.Second),
 		complete(keepalivedScript, Keepalived, "vrrp_script", time.Second), complete(keepalivedProcess, Keepalived, "vrrp_track_process", time.Second),
 		complete(keepalivedFile, Keepalived, "track_file", time.Second), complete(keepalivedInstance, Keepalived, "vrrp_instance", time.Second),

@@ -36,6 +36,9 @@ var parts = []part{
 		{"On a `stick-table` line", "", []string{"stick-table"}},
 		{"On a `stick on` line", "", []string{"stick"}},
 		{"After `option forwardfor`", "", []string{"forwardfor"}},
+		{"`userlist NAME`", "", []string{"userlist"}},
+		{"On a `user` line", "", []string{"user"}},
+		{"On a `group` line", "", []string{"group"}},
 	}},
 	{"keepalived.conf", "Words marked *HCL* have no counterpart in keepalived.", words.Keepalived, []section{
 		{"Blocks", "", []string{"keepalived"}},

@@ -168,12 +168,15 @@ func (e *Engine) Apply(c proxy.Config) source.Problems {
 		ps.Errorf(source.Pos{}, "", "the data plane has stopped")
 		return ps
 	}
-	if err := e.makeLoops(c.Global.NbThread); err != nil {
+	if err := e.makeLoops(&c.Global); err != nil {
 		ps.Errorf(c.Global.Pos, "", "%v", err)
 		return ps
 	}
 	if n := c.Global.NbThread; n > 0 && n != len(e.loops) && e.opts.Loops == 0 {
 		ps.Warnf(c.Global.Pos, "", "nbthread %d needs a start: %d event loops go on", n, len(e.loops))
+	}
+	if l, size := headLimits(&c.Global); l != e.limits || size != e.size {
+		ps.Warnf(c.Global.Pos, "", "tune.bufsize, tune.maxrewrite and tune.http.maxhdr need a start: heads of up to %d bytes go on", e.limits.Bytes)
 	}
 	e.applyLimits(c)
 	e.cfg, e.applied, e.pending = c, true, false

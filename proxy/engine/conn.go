@@ -5,7 +5,7 @@ import (
 )
 
 const (
-	smallBuffer = 16384
+	smallBuffer = 16384 // unless tune.bufsize is more
 	bigBuffer   = 65536
 	// keepBuffers bounds how many free buffers of a size a loop keeps.
 	keepSmall = 1024
@@ -16,6 +16,7 @@ const (
 type buffer struct {
 	b    []byte
 	r, w int
+	big  bool // of the loop's big ones
 }
 
 func (b *buffer) data() []byte { return b.b[b.r:b.w] }
@@ -37,7 +38,7 @@ func (b *buffer) compact() {
 }
 
 func (l *loop) buffer(big bool) *buffer {
-	pool, size := &l.small, smallBuffer
+	pool, size := &l.small, l.size
 	if big {
 		l.bigs++
 		pool, size = &l.big, bigBuffer
@@ -48,19 +49,19 @@ func (l *loop) buffer(big bool) *buffer {
 		b.r, b.w = 0, 0
 		return b
 	}
-	return &buffer{b: make([]byte, size)}
+	return &buffer{b: make([]byte, size), big: big}
 }
 
 func (l *loop) free(b **buffer) {
 	if *b == nil {
 		return
 	}
-	if len((*b).b) == bigBuffer {
+	if (*b).big {
 		l.bigs--
 		if len(l.big) < keepBig {
 			l.big = append(l.big, *b)
 		}
-	} else if len((*b).b) == smallBuffer && len(l.small) < l.keepSmall() {
+	} else if len((*b).b) == l.size && len(l.small) < l.keepSmall() {
 		l.small = append(l.small, *b)
 	}
 	*b = nil

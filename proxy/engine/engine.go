@@ -19,6 +19,7 @@ import (
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/accesslog"
+	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/rule"
 	"github.com/reeve-lb/reeve/proxy/stick"
 	"github.com/reeve-lb/reeve/proxy/tlsconf"
@@ -64,6 +65,9 @@ type Engine struct {
 
 	pages sync.WaitGroup // statistics pages being made
 
+	checking chan struct{}  // who may compute the hash of a password
+	checks   sync.WaitGroup // goroutines that do, or want to
+
 	quics    sync.WaitGroup // addresses of QUIC that are not wanted any more, until their last client has gone
 	retiring map[place]retired
 	quicTurn atomic.Uint32 // of the loops, in taking clients over QUIC
@@ -84,6 +88,8 @@ type Engine struct {
 	names   rule.Names
 	places  map[string]*frontSlot
 	tallies map[string]tallied // by the name of the proxy
+	limits  http1.Limits       // of heads, from the start on
+	size    int                // of a loop's small buffers
 	state   runState
 	ctx     context.Context // Run's, while it runs
 	cancel  context.CancelFunc
@@ -105,7 +111,7 @@ func New(opts Options) *Engine {
 	e := &Engine{opts: opts, log: opts.Logger, replicator: opts.Replicator, base: time.Now(),
 		fronts: map[string]*frontend{}, backs: map[string]*backend{}, servers: map[*backend]map[string]*server{},
 		groups: map[place]*group{}, retiring: map[place]retired{}, places: map[string]*frontSlot{}, rest: rest{wake: make(chan struct{}, 1)}, signs: make(chan sign, 64), stir: make(chan struct{}, 1),
-		certs: tlsconf.NewStore()}
+		certs: tlsconf.NewStore(), checking: make(chan struct{}, 1)}
 	e.wall = e.base.UnixNano()
 	if e.log == nil {
 		e.log = hclog.NewNullLogger()
@@ -122,13 +128,14 @@ func New(opts Options) *Engine {
 }
 
 // makeLoops opens the loops, once; mu is held.
-func (e *Engine) makeLoops(nbThread int) error {
+func (e *Engine) makeLoops(g *proxy.Global) error {
 	if e.loops != nil {
 		return nil
 	}
+	e.limits, e.size = headLimits(g)
 	n := e.opts.Loops
 	if n <= 0 {
-		n = nbThread
+		n = g.NbThread
 	}
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
@@ -162,7 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.mu.Unlock()
 		return errors.New("run the engine: it has been run before")
 	}
-	if err := e.makeLoops(0); err != nil {
+	if err := e.makeLoops(&proxy.Global{}); err != nil {
 		e.mu.Unlock()
 		return fmt.Errorf("run the engine: %w", err)
 	}
@@ -203,6 +210,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.quics.Wait()
 	e.pages.Wait()
 	e.shakes.Wait()
+	e.checks.Wait()
 	stopLog()
 	lines.Wait()
 	return nil

@@ -75,7 +75,9 @@ func normalAnswers(b []byte, methods []string) string {
 		}
 		if strings.HasPrefix(body, "<html>") { // a page of the proxy itself
 			body = "a page"
-			headers = slices.DeleteFunc(headers, func(h string) bool { return !strings.HasPrefix(h, "connection:") })
+			headers = slices.DeleteFunc(headers, func(h string) bool {
+				return !strings.HasPrefix(h, "connection:") && !strings.HasPrefix(h, "www-authenticate:")
+			})
 		}
 		fmt.Fprintf(&out, "%s %q %q\n", line, headers, body)
 		if b = rest; !whole {

@@ -80,6 +80,7 @@ func TestExchangesBesideHAProxy(t *testing.T) {
 // stage is a proxy with a section and a server for each exchange.
 type stage struct {
 	all     []*rawExchange
+	global  string // lines of the global section
 	addrs   []string
 	servers []*actor
 	log     *logSink
@@ -130,11 +131,14 @@ func newStage(t *testing.T, all []*rawExchange) *stage {
 // text is the configuration, for both proxies alike.
 func (s *stage) text(global string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "global\n%s\ndefaults\n mode http\n log %s local0\n option httplog\n", global, s.log.conn.LocalAddr())
+	fmt.Fprintf(&b, "global\n%s%s\ndefaults\n mode http\n log %s local0\n option httplog\n", s.global, global, s.log.conn.LocalAddr())
 	b.WriteString(" timeout connect 500ms\n timeout client 4s\n timeout server 4s\n")
 	for i, x := range s.all {
 		if len(x.cache) > 0 {
 			fmt.Fprintf(&b, "cache c%d\n %s\n", i, strings.Join(x.cache, "\n "))
+		}
+		if len(x.users) > 0 {
+			fmt.Fprintf(&b, "userlist x%d\n %s\n", i, strings.Join(x.users, "\n "))
 		}
 		fmt.Fprintf(&b, "listen x%d\n bind %s\n", i, s.addrs[i])
 		addr := s.servers[i].l.Addr().String()

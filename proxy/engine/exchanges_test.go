@@ -20,6 +20,7 @@ import (
 //	                  SELF the section's own name
 //	backend NAME LINE another backend, whose server is the same, and a line of haproxy.cfg for it
 //	cache LINE        a line of a cache section, whose name is CACHE in the lines above
+//	users LINE        a line of a userlist whose name is SELF
 //	server WORDS      words of haproxy.cfg for its server
 //	only whole        the pieces in which the bytes come are part of the exchange
 //	haproxy REASON    HAProxy 2.6 does otherwise, and what (sometimes, if it depends on who is quicker)
@@ -54,6 +55,7 @@ type rawExchange struct {
 	backs   []backLine
 	cache   []string
 	server  []string
+	users   []string
 	whole   bool
 	differs string
 	steps   []step
@@ -77,9 +79,15 @@ var (
 )
 
 // readExchanges reads the whole corpus.
-func readExchanges(t *testing.T) (all []*rawExchange) {
+func readExchanges(t *testing.T) []*rawExchange {
 	t.Helper()
-	files, err := filepath.Glob("testdata/exchanges/*.txt")
+	return readExchangesIn(t, "exchanges")
+}
+
+// readExchangesIn reads those of one directory.
+func readExchangesIn(t *testing.T, dir string) (all []*rawExchange) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/" + dir + "/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no exchanges: %v", err)
 	}
@@ -129,6 +137,9 @@ func (x *rawExchange) add(line string, n int) bool {
 		return name != ""
 	case "cache":
 		x.cache = append(x.cache, rest)
+		return true
+	case "users":
+		x.users = append(x.users, rest)
 		return true
 	case "server":
 		x.server = append(x.server, rest)

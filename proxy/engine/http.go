@@ -3,7 +3,6 @@ package engine
 import (
 	"time"
 
-	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/http1"
 	"github.com/reeve-lb/reeve/proxy/tally"
 )
@@ -110,7 +109,7 @@ func (s *session) head() verdict {
 	switch {
 	case f == http1.None:
 		return s.headDone()
-	case f != http1.Incomplete || in != nil && in.w-in.r >= http1.MaxHead:
+	case f != http1.Incomplete || in != nil && in.w-in.r >= s.l.e.limits.Bytes:
 		return s.refuse()
 	}
 	if in != nil && in.r > 0 {
@@ -213,47 +212,6 @@ func (s *session) bodyBegins(rest []byte) bool {
 	return true
 }
 
-// rules asks the frontend's rules, finds the backend, and asks that one's; each may answer in a server's place.
-func (s *session) rules() verdict {
-	t, fc := s.t, s.t.fc
-	if v, done := s.frontRules(); done {
-		return v
-	}
-	if fc.stats != nil && s.statsPath(fc.stats) {
-		return s.statsPage(fc.stats)
-	}
-	if v, done := s.ask(fc.rules.set.Redirects); done {
-		return v
-	}
-	if t.bc = s.route(); t.bc == nil {
-		s.mark('S', 'C')
-		return s.answerError(503)
-	}
-	ctr := t.bc.rt.per[s.l.id]
-	ctr.sessions++
-	ctr.requests++
-	ctr.rate.add(s.l.now)
-	ctr.last = s.l.now
-	t.bc.rt.conn.add()
-	if v, done := s.backRules(); done {
-		return v
-	}
-	if t.bc.stats != nil && s.statsPath(t.bc.stats) {
-		return s.statsPage(t.bc.stats)
-	}
-	if v, done := s.ask(t.bc.rules.set.Redirects); done {
-		return v
-	}
-	if t.bc.mode == proxy.Close || fc.mode == proxy.Close {
-		t.closing = true
-	}
-	s.wish()
-	if t.cached() {
-		return s.serveHit()
-	}
-	return s.buffer()
-}
-
 // exchange carries the request out and the answer back, both at once.
 func (s *session) exchange() verdict {
 	t := s.t
@@ -334,7 +292,7 @@ func (s *session) answerHead() (http1.Fault, ioResult) {
 	l, c, t := s.l, s.server, s.t
 	f := http1.Incomplete
 	if c.in != nil && c.in.r < c.in.w {
-		if f = http1.ParseResponse(c.in.data(), &l.answer); f == http1.Incomplete && c.in.w-c.in.r >= http1.MaxHead {
+		if f = http1.ParseResponse(c.in.data(), &l.answer); f == http1.Incomplete && c.in.w-c.in.r >= l.e.limits.Bytes {
 			f = http1.TooManyHeaders
 		}
 	}

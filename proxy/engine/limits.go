@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/reeve-lb/reeve/proxy"
 	"github.com/reeve-lb/reeve/proxy/compress"
+	"github.com/reeve-lb/reeve/proxy/http1"
 )
 
 // What the process has room for: descriptors, computed when a configuration is applied, and memory, accounted by each loop
@@ -103,6 +106,17 @@ func (e *Engine) applyLimits(c proxy.Config) {
 	e.log.Info("descriptors", "maxconn", maxConn, "needs", need, "limit", limit)
 }
 
+// headLimits are what a configuration lets heads be, and the size of the buffers that they come in.
+func headLimits(g *proxy.Global) (l http1.Limits, size int) {
+	size, rewrite := cmp.Or(g.BufSize, smallBuffer), cmp.Or(g.MaxRewrite, 1024)
+	if rewrite > size/2 {
+		rewrite = size / 2
+	}
+	lines := cmp.Or(g.MaxHdr, http1.MaxHeaders+1) // the start line is one of them
+	l = http1.Limits{Bytes: size - rewrite, Headers: max(lines-1, 1)}
+	return l, max(size, smallBuffer)
+}
+
 // lower is the lower of two bounds, of which 0 is none.
 func lower(a, b int) int {
 	if a == 0 || b != 0 && b < a {
@@ -128,10 +142,10 @@ func (l *loop) shedIdle() bool {
 }
 
 // Memory. What a request may take at most is set aside when it begins, so that none that was let in is in want later.
-const (
-	idleCost    = 1 << 10         // of a connection: its structures and the kernel's descriptor
-	requestCost = 3 * smallBuffer // of a request: what came, what goes to the server, what goes to the client
-)
+const idleCost = 1 << 10 // of a connection: its structures and the kernel's descriptor
+
+// requestCost is that of a request: what came, what goes to the server, what goes to the client.
+func (l *loop) requestCost() int64 { return 3 * int64(l.size) }
 
 // roomForConn reports whether one more connection may be let in.
 func (l *loop) roomForConn() bool {
@@ -140,7 +154,7 @@ func (l *loop) roomForConn() bool {
 
 // roomForRequest reports whether one more request may begin.
 func (l *loop) roomForRequest() bool {
-	return l.e.memory == 0 || l.spoken()+requestCost <= l.share()
+	return l.e.memory == 0 || l.spoken()+l.requestCost() <= l.share()
 }
 
 // roomForBig reports whether a buffer for long messages may be had in place of a small one: from what nobody may need.
@@ -153,7 +167,7 @@ func (l *loop) share() int64 { return l.e.memory / int64(len(l.e.loops)) * 4 / 5
 
 // spoken is what this loop's connections and requests may come to take.
 func (l *loop) spoken() int64 {
-	return int64(l.count)*idleCost + int64(l.active)*requestCost + int64(l.bigs)*bigBuffer + int64(l.encoders.Used())*compress.Cost +
+	return int64(l.count)*idleCost + int64(l.active)*l.requestCost() + int64(l.bigs)*bigBuffer + int64(l.encoders.Used())*compress.Cost +
 		l.quicKept.Load()
 }
 
@@ -183,5 +197,5 @@ func (l *loop) keepSmall() int {
 	if l.e.memory == 0 {
 		return keepSmall
 	}
-	return min(keepSmall, int(l.share()/4/smallBuffer))
+	return min(keepSmall, int(l.share()/4/int64(l.size)))
 }

@@ -126,7 +126,7 @@ func TestMemoryBound(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{}, 100)
 	sv := handler(t, "a", func(w http.ResponseWriter, r *http.Request) { held <- struct{}{}; <-hold; io.WriteString(w, "a") })
 	const room = 8
-	s := startOptions(t, Options{Loops: 1, MemoryMax: (room*(requestCost+idleCost) + 2*room*idleCost) * 5 / 4}, proxy.HTTP, []proxy.Server{sv}, nil)
+	s := startOptions(t, Options{Loops: 1, MemoryMax: (room*(3*smallBuffer+idleCost) + 2*room*idleCost) * 5 / 4}, proxy.HTTP, []proxy.Server{sv}, nil)
 	var waiting []talk
 	for range room {
 		c := s.talk(s.addr)

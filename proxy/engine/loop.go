@@ -37,6 +37,7 @@ type loop struct {
 	fds       []*conn
 	accepts   []*acceptor // by descriptor
 	wheel     *wheel
+	size      int // of a small buffer
 	small     []*buffer
 	big       []*buffer
 	sessions  []*session // free ones
@@ -79,6 +80,8 @@ type loop struct {
 	captures []*rule.Captures
 	kept     map[*session]*rule.Vars // variables of connections, which few have
 	scratch  []byte                  // of answers that are made here
+	checks   map[rule.PasswordID]*passwordCheck
+	over     <-chan struct{} // closed when the loop is to end
 
 	wish      compress.Wish // scratch of what a client accepts
 	encoders  compress.Pool
@@ -114,7 +117,8 @@ func newLoop(e *Engine, id int) (*loop, error) {
 		unix.Close(ep)
 		return nil, err
 	}
-	l := &loop{e: e, id: id, ep: ep, wake: int32(efd), wheel: newWheel(0), line: make([]byte, 0, accesslog.MaxLine)}
+	l := &loop{e: e, id: id, ep: ep, wake: int32(efd), size: e.size, wheel: newWheel(0), line: make([]byte, 0, accesslog.MaxLine)}
+	l.answer.Limits, l.sent.Limits, l.fields.Limits = e.limits, e.limits, e.limits
 	sysEpollAdd(ep, l.wake, 0, unix.EPOLLIN)
 	return l, nil
 }
@@ -157,6 +161,7 @@ func (l *loop) run(ctx context.Context) {
 	defer runtime.UnlockOSThread()
 	stop := context.AfterFunc(ctx, func() { l.post(func() { l.stopped = true }) })
 	defer stop()
+	l.over = ctx.Done()
 	evs := make([]unix.EpollEvent, maxEvents)
 	busy := false
 	for !l.stopped {

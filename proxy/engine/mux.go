@@ -116,6 +116,10 @@ func (m *mux) room(n int) bool {
 		m.l.free(&c.out)
 		c.out = big
 	}
+	if n > bigBuffer && c.out.r == c.out.w && c.out.room() < n { // a head that no buffer holds
+		m.l.free(&c.out)
+		c.out = &buffer{b: make([]byte, n)}
+	}
 	return c.out.room() >= n
 }
 

@@ -47,7 +47,7 @@ func TestQUICRequestsOfTheBound(t *testing.T) {
 	const room = 3
 	hold, held := make(chan struct{}), make(chan struct{}, 100)
 	sv := handler(t, "a", func(w http.ResponseWriter, r *http.Request) { held <- struct{}{}; <-hold; io.WriteString(w, "a") })
-	each := int64(http3.RequestMemory + requestCost + idleCost)
+	each := int64(http3.RequestMemory + 3*smallBuffer + idleCost)
 	s := startQUICOptions(t, Options{Loops: 1, MemoryMax: (http3.ConnMemory + idleCost + room*each + each/2) * 5 / 4}, []proxy.Server{sv}, nil)
 	client, _ := s.h3Client(nil)
 	statuses := make(chan int, room)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ func (s *session) look() *rule.Ctx {
 		c.NewEdits, c.NewVars, c.NewTracks, c.Local = l.takeEdits, l.takeVars, l.takeTracks, l.localOf
 		c.UseCache, c.StoreCache = l.useCache, l.storeCache
 		c.Random ^= uint64(l.wall) + uint64(l.id)<<32
+		rand.Read(c.Secret[:]) // never fails
 		l.rules = c
 	}
 	c.Begin()
@@ -151,38 +153,19 @@ func (s *session) admit(rules *rule.List) bool {
 	return false
 }
 
-// frontRules asks the frontend's rules about a request, up to the choice of a backend.
-func (s *session) frontRules() (verdict, bool) {
-	r := &s.t.fc.rules
-	s.takeCaptures()
-	if v, done := s.ask(r.set.Content); done {
-		return v, true
-	}
-	s.tally(tally.Req, 1)
-	if r.monitor != "" && s.monitored() {
-		return s.monitor(), true
-	}
-	s.captureRequest()
-	return s.ask(r.set.Request)
-}
-
-// backRules asks the backend's. A listen's rules are its frontend's.
-func (s *session) backRules() (verdict, bool) {
-	set := s.t.bc.rules.set
-	if v, done := s.ask(set.Content); done {
-		return v, true
-	}
-	return s.ask(set.Request)
-}
-
 // ask asks one list of rules about a request; done is false when the request goes on.
 func (s *session) ask(list *rule.List) (v verdict, done bool) {
 	if list == nil {
 		return proceed, false
 	}
 	c := s.lookAtRequest()
+	c.From, s.t.from = s.t.from, 0
 	f, out := list.Run(c)
 	s.looked(c)
+	if out == rule.Asking {
+		s.t.from = c.From
+		return s.awaitPassword(c.Question), true
+	}
 	return s.conclude(c, f, out)
 }
 
@@ -291,6 +274,9 @@ func (s *session) conclude(c *rule.Ctx, f *rule.Final, out rule.Outcome) (v verd
 		s.mark('P', 'T')
 		return s.tarpit(c, f), true
 	default:
+		if f.Unauthorized {
+			s.tally(tally.Err, 1)
+		}
 		s.fe.per[s.l.id].intercepted++
 		s.mark('L', 'R')
 	}
@@ -352,7 +338,7 @@ func (s *session) composeRule(c *rule.Ctx, f *rule.Final) (keep bool) {
 	}
 	need := len(lines) + len(body) + len(page.head) + len(page.body) + 256
 	if s.client.out == nil {
-		s.client.out = l.buffer(need > smallBuffer)
+		s.client.out = l.buffer(need > l.size)
 	}
 	if need > s.client.out.room() { // a file of any size
 		l.free(&s.client.out)

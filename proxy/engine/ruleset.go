@@ -20,6 +20,7 @@ type frontRules struct {
 	use     []useBackend
 	names   map[string]*backConf // what a name made of samples may be
 	monitor string               // monitor-uri
+	users   rule.Userlists       // that its conditions outside of lists ask
 }
 
 type useBackend struct {
@@ -30,9 +31,10 @@ type useBackend struct {
 
 // backRules are a backend's.
 type backRules struct {
-	set  *rule.Set
-	use  []useServer
-	hash *rule.Sample // of `balance hash`
+	set   *rule.Set
+	use   []useServer
+	hash  *rule.Sample // of `balance hash`
+	users rule.Userlists
 }
 
 type useServer struct {
@@ -79,7 +81,7 @@ func checkRules(c proxy.Config, ps *source.Problems) {
 	known := func(name string) (*cache.Cache, bool) {
 		return nil, slices.ContainsFunc(c.Caches, func(k proxy.Cache) bool { return k.Name == name })
 	}
-	compileRules(c, rule.New(rule.Options{File: readRuleFile, Figure: rule.Figures(&c), Table: rule.Tables(&c), Env: os.LookupEnv, Cache: known, Maps: &rule.Maps{}}), ps)
+	compileRules(c, rule.New(rule.Options{File: readRuleFile, Figure: rule.Figures(&c), Table: rule.Tables(&c), Users: c.UserLists, Env: os.LookupEnv, Cache: known, Maps: &rule.Maps{}}), ps)
 }
 
 // compileRules compiles the rules of all proxies.
@@ -93,6 +95,7 @@ func compileRules(c proxy.Config, p *rule.Program, ps *source.Problems) ruleSets
 				r.use = append(r.use, useBackend{when: when, name: name})
 			}
 		}
+		r.users = p.Userlists()
 		sets.fronts[f.Name] = r
 	}
 	for i := range c.Backends {
@@ -106,6 +109,7 @@ func compileRules(c proxy.Config, p *rule.Program, ps *source.Problems) ruleSets
 		if b.Balance == proxy.HashOf {
 			r.hash = p.Sample(b.BalanceArgs.Sample)
 		}
+		r.users = p.Userlists()
 		sets.backs[b.Name] = r
 	}
 	*ps = append(*ps, p.Problems()...)
@@ -155,7 +159,7 @@ type frontSlot = atomic.Pointer[frontend]
 
 // options are what the rules of this engine's configurations are compiled with; mu is held.
 func (e *Engine) ruleOptions() rule.Options {
-	return rule.Options{File: readRuleFile, Figure: e.figure, Table: e.tallyOf, Env: os.LookupEnv, Cache: e.findCache, Maps: &e.maps, Names: &e.names}
+	return rule.Options{File: readRuleFile, Figure: e.figure, Table: e.tallyOf, Users: e.cfg.UserLists, Env: os.LookupEnv, Cache: e.findCache, Maps: &e.maps, Names: &e.names}
 }
 
 // Maps are the map files of the running configuration, to be looked at and changed while it runs.

@@ -26,6 +26,8 @@ const (
 	phaseH2                // keeps an HTTP/2 connection, whose streams are sessions of their own
 	phaseHead              // a request head is coming in
 	phaseBody              // its body is waited for
+	phaseRules             // rules go on after a wait
+	phasePassword          // a password is being checked
 	phaseChoose
 	phaseQueue
 	phaseDelay // between two attempts to connect
@@ -114,9 +116,11 @@ type txn struct {
 	vars      *rule.Vars
 	tracks    *rule.Tracks // entries of stick-tables that it tracks
 	captures  *rule.Captures
-	inspected int64  // since when rules look at a connection's first bytes
-	logLevel  string // that rules set
-	noRetry   bool   // disable-l7-retry
+	inspected int64    // since when rules look at a connection's first bytes
+	step      ruleStep // of what is decided by rules
+	from      int      // the rule where that goes on
+	logLevel  string   // that rules set
+	noRetry   bool     // disable-l7-retry
 
 	coding  compress.Coding // that the client's answer may have
 	press   *pressing       // an answer that has it
@@ -134,6 +138,7 @@ func (l *loop) newTxn() *txn {
 	t.flags = [4]byte{'-', '-', '-', '-'}
 	l.lives++
 	l.active++
+	t.head.Limits = l.e.limits
 	t.life, t.status, t.except = l.lives, -1, -1
 	t.start, t.headAt, t.chosenAt, t.queuedAt, t.connectedAt, t.answerAt = l.now, -1, -1, -1, -1, -1
 	return t
@@ -167,6 +172,7 @@ func (t *txn) clear() {
 	t.lastSeen, t.firstSeen = 0, 0
 	t.line = t.line[:0]
 	t.logLevel, t.noRetry, t.coding = "", false, compress.None
+	t.step, t.from = 0, 0
 }
 
 // begin makes a session of an accepted descriptor.
@@ -284,6 +290,8 @@ func (s *session) step() verdict {
 		return s.head()
 	case phaseBody:
 		return s.awaitBody()
+	case phaseRules:
+		return s.rules()
 	case phaseQueue, phaseDelay: // they end by mail and timer
 		if s.gaveUp() {
 			return s.abandon()
@@ -368,6 +376,8 @@ func (s *session) timeout() {
 	switch s.phase {
 	case phaseProxyHeader:
 		s.lateProxyHeader()
+	case phasePassword:
+		s.unchecked()
 	case phaseTLS:
 		s.insecure(errSilent)
 	case phaseIdle, phaseHead, phaseBody:
@@ -455,7 +465,7 @@ func (s *session) abort() {
 // letter is the second flag: how far the session had come.
 func (s *session) letter() byte {
 	switch s.phase {
-	case phaseIdle, phaseHead, phaseInspect, phaseBody:
+	case phaseIdle, phaseHead, phaseInspect, phaseBody, phaseRules, phasePassword:
 		return 'R'
 	case phaseTarpit:
 		return 'T'

@@ -95,7 +95,7 @@ func (st *stream) receive(p []byte, end bool) {
 // enlarged has room for n bytes more.
 func (l *loop) enlarged(b *buffer, n int) *buffer {
 	if b == nil {
-		b = l.buffer(n > smallBuffer)
+		b = l.buffer(n > l.size)
 	}
 	if b.room() < n {
 		b.compact()

@@ -5,11 +5,30 @@
 // the colon, Content-Length beside Transfer-Encoding, differing Content-Lengths and any coding but chunked are Faults.
 package http1
 
-// MaxHeaders is the most header lines of a head, HAProxy's tune.http.maxhdr less the start line.
+// MaxHeaders is the most header lines of a head, HAProxy's tune.http.maxhdr less the start line, if nobody says otherwise.
 const MaxHeaders = 100
 
-// MaxHead is the longest head in bytes: HAProxy's bufsize less what it keeps free for rewriting.
+// MaxHead is the longest head in bytes, if nobody says otherwise: HAProxy's bufsize less what it keeps free for rewriting.
 const MaxHead = 16384 - 1024
+
+// Limits bound a head. What is 0 is MaxHead and MaxHeaders. Offsets have 16 bits: Bytes is 65535 at most.
+type Limits struct{ Bytes, Headers int }
+
+func (l Limits) orDefault() Limits {
+	if l.Bytes == 0 {
+		l.Bytes = MaxHead
+	}
+	if l.Headers == 0 {
+		l.Headers = MaxHeaders
+	}
+	return l
+}
+
+// Max are the limits that count.
+func (l Limits) Max() (bytes, headers int) {
+	l = l.orDefault()
+	return l.Bytes, l.Headers
+}
 
 // Fault is what is wrong with a message; None is nothing. It is an error without the cost of one.
 type Fault uint8
@@ -33,7 +52,7 @@ const (
 	BadHeaderValue
 	// FoldedLine: a header line that begins with a blank (obs-fold).
 	FoldedLine
-	// TooManyHeaders: more than MaxHeaders.
+	// TooManyHeaders: more than the limit.
 	TooManyHeaders
 	// BadContentLength: no number, too large, or two that differ.
 	BadContentLength
@@ -108,6 +127,8 @@ func (m Method) Idempotent() bool {
 
 // Head is a parsed head. It refers to the buffer by offsets; reuse it for the next message.
 type Head struct {
+	Limits Limits // the owner's choice; a parse leaves them alone
+
 	Start int // bytes of empty lines before the start line
 	Len   int // bytes up to and with the empty line, Start included
 
@@ -121,8 +142,8 @@ type Head struct {
 	Status int
 	Reason Span
 
-	Headers [MaxHeaders]Header
-	N       int // headers in use
+	Headers []Header // room for them, which is used again
+	N       int      // headers in use
 
 	ContentLength int64 // -1: none
 	Chunked       bool

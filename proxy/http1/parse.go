@@ -2,11 +2,12 @@ package http1
 
 import "bytes"
 
-// ParseRequest reads a request head from the start of b. Incomplete asks for more bytes, unless b is MaxHead long
-// already. Empty lines before the request line are passed over (RFC 9112 section 2.2).
+// ParseRequest reads a request head from the start of b. Incomplete asks for more bytes, unless b is as long as a head may
+// be already. Empty lines before the request line are passed over (RFC 9112 section 2.2).
 func ParseRequest(b []byte, h *Head) Fault {
 	h.reset()
-	b = b[:min(len(b), MaxHead)]
+	limit, _ := h.Limits.Max()
+	b = b[:min(len(b), limit)]
 	for h.Start+1 < len(b) && b[h.Start] == '\r' && b[h.Start+1] == '\n' {
 		h.Start += 2
 	}
@@ -34,7 +35,8 @@ func ParseRequest(b []byte, h *Head) Fault {
 // ParseResponse reads the head of an answer from the start of b.
 func ParseResponse(b []byte, h *Head) Fault {
 	h.reset()
-	b = b[:min(len(b), MaxHead)]
+	limit, _ := h.Limits.Max()
+	b = b[:min(len(b), limit)]
 	line, next, f := cutLine(b, 0)
 	if f != None {
 		// Garbage that never ends its line is told early: it can't become a status line.
@@ -218,8 +220,11 @@ func (h *Head) line(b []byte, at, end int) Fault {
 	if !validValue(b[vs:ve]) {
 		return BadHeaderValue
 	}
-	if h.N == MaxHeaders {
+	if _, limit := h.Limits.Max(); h.N == limit {
 		return TooManyHeaders
+	}
+	if h.N == len(h.Headers) {
+		h.Headers = append(h.Headers, make([]Header, max(h.N, 16))...)
 	}
 	hd := &h.Headers[h.N]
 	*hd = Header{Name: span(at, colon), Value: span(vs, ve), ID: identify(b[at:colon])}

@@ -1,5 +1,7 @@
 package http2
 
+import "github.com/reeve-lb/reeve/proxy/http1"
+
 // Field is one header field of a List.
 type Field struct{ name, value, end uint32 }
 
@@ -9,6 +11,7 @@ type List struct {
 	Fields []Field
 	// TooBig: the fields are more than the limit; the rest was decoded, as the table depends on it, and dropped.
 	TooBig bool
+	Limits http1.Limits // of a head that is made of them
 	size   int
 }
 

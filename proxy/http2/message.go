@@ -176,8 +176,14 @@ func (p *pseudo) field(name, value []byte) bool {
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 
-// maxHead is the longest head written: what HTTP/1 takes, less what is added here.
-const maxHead = http1.MaxHead - 256
+// ownHead is what a head that is written has beyond what was sent, at most.
+const ownHead = 256
+
+// tooBig reports whether a head of that size and number of fields is more than HTTP/1 takes.
+func (l *List) tooBig(size, fields int) bool {
+	bytes, headers := l.Limits.Max()
+	return l.TooBig || size > bytes-ownHead || fields > headers
+}
 
 // AppendRequest writes the request that is in l as an HTTP/1 head. end: no content follows. extended: the other side was
 // told of RFC 8441; an extended CONNECT becomes an upgrade, with key as that of a WebSocket.
@@ -187,7 +193,7 @@ func (l *List) AppendRequest(dst []byte, end, extended bool, key []byte) ([]byte
 	if !p.read(l, false) || p.has&hasStatus != 0 || !p.request(extended) || p.length > 0 && end {
 		return dst, m
 	}
-	if l.TooBig || p.size > maxHead || len(l.Fields) >= http1.MaxHeaders {
+	if l.tooBig(p.size, len(l.Fields)+1) {
 		m.Fate = TooLarge
 		return dst, m
 	}
@@ -322,7 +328,7 @@ func (l *List) AppendResponse(dst []byte, end bool, to Asked) ([]byte, Message) 
 	if status < 100 || status == 101 || status < 200 && end {
 		return dst, m
 	}
-	if l.TooBig || p.size > maxHead || len(l.Fields) > http1.MaxHeaders {
+	if l.tooBig(p.size, len(l.Fields)) {
 		m.Fate = TooLarge
 		return dst, m
 	}
@@ -381,7 +387,7 @@ func (l *List) AppendTrailers(dst []byte) ([]byte, Fate) {
 	if !p.read(l, true) {
 		return dst, Malformed
 	}
-	if l.TooBig || p.size > maxHead {
+	if l.tooBig(p.size, 0) {
 		return dst, TooLarge
 	}
 	for _, f := range l.Fields {

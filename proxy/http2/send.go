@@ -41,21 +41,23 @@ func (c *Conn) OpenHeaders(dst []byte) []byte {
 	return dst
 }
 
-// CloseHeaders makes a frame of the header block that began at dst[at:], or two of one that is too long for the other
+// CloseHeaders makes a frame of the header block that began at dst[at:], or several of one that is too long for the other
 // side.
 func (c *Conn) CloseHeaders(dst []byte, at int, s *Stream, end bool) []byte {
-	h := FrameHeader{Length: len(dst) - at - FrameHeaderLen, Type: FrameHeaders, Flags: FlagEndHeaders, Stream: s.ID}
+	h := FrameHeader{Length: len(dst) - at - FrameHeaderLen, Type: FrameHeaders, Stream: s.ID}
 	if end {
-		h.Flags |= FlagEndStream
+		h.Flags = FlagEndStream
 	}
-	if most := int(c.Peer.FrameSize); h.Length > most {
-		rest := FrameHeader{Length: h.Length - most, Type: FrameContinuation, Flags: FlagEndHeaders, Stream: s.ID}
-		h.Length, h.Flags = most, h.Flags&^FlagEndHeaders
-		cut := at + FrameHeaderLen + most
+	for most := int(c.Peer.FrameSize); h.Length > most; {
+		rest := FrameHeader{Length: h.Length - most, Type: FrameContinuation, Stream: s.ID}
+		h.Length = most
+		h.put(dst[at:])
+		at += FrameHeaderLen + most
 		dst = append(dst, make([]byte, FrameHeaderLen)...)
-		copy(dst[cut+FrameHeaderLen:], dst[cut:])
-		rest.put(dst[cut:])
+		copy(dst[at+FrameHeaderLen:], dst[at:])
+		h = rest
 	}
+	h.Flags |= FlagEndHeaders
 	h.put(dst[at:])
 	if end {
 		c.endLocal(s)

@@ -54,7 +54,7 @@ type actionDef struct {
 var actions map[string]actionDef
 
 // actionsLater are those that HAProxy has and this release has not.
-var actionsLater = set(`auth add-acl del-acl set-map del-map early-hint do-resolve lua normalize-uri sc-inc-gpc sc-set-gpt sc-add-gpc set-src
+var actionsLater = set(`add-acl del-acl set-map del-map early-hint do-resolve lua normalize-uri sc-inc-gpc sc-set-gpt sc-add-gpc set-src
 	set-src-port set-dst set-dst-port set-nice set-tos set-mark set-timeout use-service wait-for-body wait-for-handshake
 	send-spoe-group set-bandwidth-limit switch-mode expect-proxy expect-netscaler-cip close attach-srv pause set-fc-mark
 	set-fc-tos set-bc-mark set-bc-tos set-retries do-log`)
@@ -66,6 +66,7 @@ func init() {
 		"reject":              {request | onTCP | tcpResponse, final(Reject)},
 		"silent-drop":         {request | response | onTCP, final(Drop)},
 		"deny":                {request | response, (*actionReader).deny},
+		"auth":                {request, (*actionReader).auth},
 		"tarpit":              {request, (*actionReader).tarpit},
 		"return":              {request | response, (*actionReader).answer},
 		"redirect":            {request | response, (*actionReader).redirect},
@@ -116,6 +117,7 @@ type ruleLine struct {
 	when  *cond
 	do    func(c *Ctx) bool // false: it failed
 	final *Final
+	asks  Userlists
 	lax   bool // strict-mode off: a failure is passed over
 }
 
@@ -200,6 +202,9 @@ func (p *Program) compile(l list, rule []proxy.Word, at source.Pos, strict *bool
 		}
 		return nil, false
 	}
+	others := p.asking
+	p.asking = nil
+	defer func() { p.asking = others }()
 	to := &ruleLine{lax: !*strict}
 	if !def.make(r, to) {
 		return nil, false
@@ -208,6 +213,7 @@ func (p *Program) compile(l list, rule []proxy.Word, at source.Pos, strict *bool
 		return nil, r.errorf(r.ws[0].Pos, "", "surplus word '%s' after '%s'", short(r.ws[0].Text), r.name)
 	}
 	to.when, ok = p.condition(r.ws)
+	to.asks = p.asking
 	if ok && to.when != nil && to.when.needs&^l.at() != 0 {
 		p.ps.Warnf(r.ws[0].Pos, "", "the condition has a test that is not available in '%s' and never matches", listNames[l])
 	}

@@ -1,7 +1,5 @@
 package rule
 
-import "github.com/reeve-lb/reeve/proxy/http1"
-
 // maxAdded and editRoom bound what the rules may do to one head.
 const (
 	maxAdded   = 64
@@ -12,7 +10,7 @@ const (
 // Edits is what rules want changed in a head. The head itself stays as it was parsed; who writes it on asks the Edits line
 // by line. It has a fixed size and is used again for another message after Reset.
 type Edits struct {
-	gone    [(http1.MaxHeaders + 63) / 64]uint64
+	gone    []uint64
 	changed []change
 	added   []field
 	method  []byte
@@ -31,22 +29,25 @@ type field struct{ name, value []byte }
 
 // NewEdits allocates an Edits.
 func NewEdits() *Edits {
-	return &Edits{room: make([]byte, 0, editRoom), changed: make([]change, 0, maxChanged), added: make([]field, 0, maxAdded)}
+	return &Edits{gone: make([]uint64, 0, 2), room: make([]byte, 0, editRoom), changed: make([]change, 0, maxChanged), added: make([]field, 0, maxAdded)}
 }
 
 // Reset makes it ready for another message.
 func (e *Edits) Reset() {
-	e.gone = [len(e.gone)]uint64{}
+	e.gone = e.gone[:0]
 	e.changed, e.added, e.room = e.changed[:0], e.added[:0], e.room[:0]
 	e.method, e.target, e.status, e.reason = nil, nil, 0, nil
 }
 
-func (e *Edits) isGone(i int) bool { return e.gone[i/64]&(1<<(i%64)) != 0 }
+func (e *Edits) isGone(i int) bool { return i/64 < len(e.gone) && e.gone[i/64]&(1<<(i%64)) != 0 }
 
 func (e *Edits) remove(m *Message, i int) {
 	if i >= m.Head.N {
 		e.added[i-m.Head.N] = field{}
 		return
+	}
+	for i/64 >= len(e.gone) {
+		e.gone = append(e.gone, 0)
 	}
 	e.gone[i/64] |= 1 << (i % 64)
 }

@@ -46,7 +46,8 @@ type expr struct {
 	volatile bool
 	growing  bool // more bytes may bring another value: a test that does not hold yet may hold then
 	costly   bool
-	own      bool // means the proxy that it stands in
+	asks     *users // a userlist that may have to compute a hash first, nil: none
+	own      bool   // means the proxy that it stands in
 	uses     int
 	slot     int // memory of the sample, -1: none
 }
@@ -145,6 +146,7 @@ func (p *program) expressionIn(s string) (*expr, string, error) {
 	for _, k := range [...]string{key, p.ownKey(key)} {
 		if e := p.exprs[k]; e != nil {
 			p.reuse(e)
+			p.asks(e.asks)
 			return e, rest, nil
 		}
 	}
@@ -162,6 +164,7 @@ func (p *program) expressionIn(s string) (*expr, string, error) {
 		}
 	}
 	e.uses = 1
+	p.asks(e.asks)
 	if e.own {
 		key = p.ownKey(key)
 	}

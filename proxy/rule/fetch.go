@@ -43,7 +43,7 @@ func plain(f fetchFunc) func(*program, *expr, []string) error {
 var fetches = map[string]*fetchDef{}
 
 // fetchesLater are samples that HAProxy has and this release has not.
-var fetchesLater = set(`http_auth http_auth_group req.body req.body_param req.body_len base32 base32+src src_is_local sc_get_gpc sc_inc_gpc sc_clr_gpc sc_gpc_rate sc_get_gpt
+var fetchesLater = set(`req.body req.body_param req.body_len base32 base32+src src_is_local sc_get_gpc sc_inc_gpc sc_clr_gpc sc_gpc_rate sc_get_gpt
 	src_get_gpc src_inc_gpc src_clr_gpc src_gpc_rate src_get_gpt
 	table_avl table_cnt ssl_c_used ssl_c_verify ssl_c_s_dn ssl_c_i_dn ssl_c_sha1 ssl_fc_protocol ssl_fc_cipher ssl_fc_alpn ssl_fc_has_crt
 	ssl_fc_has_sni ssl_fc_use_keysize ssl_fc_session_id ssl_f_sha1 ssl_bc capture.req.ver capture.res.ver

@@ -133,8 +133,7 @@ func protoHTTP(c *Ctx, v *Value) truth {
 		v.setBool(true)
 		return yes
 	}
-	var h http1.Head
-	switch http1.ParseRequest(c.Payload, &h) {
+	switch http1.ParseRequest(c.Payload, &c.head) {
 	case http1.None:
 		v.setBool(true)
 		return yes

@@ -10,8 +10,9 @@ import (
 
 // Final is how a list ended: what the client is answered, if anything.
 type Final struct {
-	Kind   Kind
-	Status int // of the answer
+	Kind         Kind
+	Status       int  // of the answer
+	Unauthorized bool // the client is asked who it is
 
 	own     bool // the answer has a body of its own, not the page of its status
 	ctype   string

@@ -20,6 +20,7 @@ type Options struct {
 	// Figure finds a number that the data plane knows, by the name of a proxy or BACKEND/SERVER; what it returns is asked
 	// with Ctx.Now on every loop at once. nil: there are none.
 	Figure func(fetch, name string) (func(now int64) int64, error)
+	Users  []proxy.UserList // of the configuration
 	// Table finds the stick-table of a proxy; nil: they are not looked at.
 	Table func(name string) *tally.Table
 	// Cache finds a cache; nil: the names are not looked at.
@@ -37,6 +38,8 @@ type Program struct {
 	samples  int // expressions that are
 	proxy    string
 	captures *Capturing // of the frontend that is compiled
+	users    map[string]*users
+	asking   []*users // that what is compiled at the moment asks
 	acls     map[string]*acl
 	ps       *source.Problems
 }
@@ -496,6 +499,9 @@ func (p *Program) condition(ws []proxy.Word) (*cond, bool) {
 		}
 		if a == nil {
 			return nil, false
+		}
+		for i := range a.lines {
+			p.asks(a.lines[i].e.asks)
 		}
 		d.needs |= a.needs
 		and, not = append(and, term{a, not}), false

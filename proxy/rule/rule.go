@@ -93,9 +93,15 @@ type Ctx struct {
 	// name of the cache that the answer is from, "" for another answer.
 	UseCache, StoreCache func(*cache.Cache)
 	Cached               string
+	// From is where the next List begins, 0 but for one that came as far as Asking and goes on once Question is answered.
+	From     int
+	Question *Question
+	Secret   [32]byte // keys what is remembered of passwords; to be set once, at random
 
 	scratch []byte
 	used    int
+	head    http1.Head // of bytes that are looked at for HTTP
+	known   verdicts
 	keep    []byte
 	out     []byte // where a format grows
 	epoch   uint32
@@ -129,6 +135,7 @@ func (c *Ctx) Begin() {
 	c.Vars, c.Session, c.Front, c.Back = nil, nil, "", ""
 	c.Tracks, c.SessionTracks, c.Captures, c.Line = nil, nil, nil, nil
 	c.LogLevel, c.Class, c.Offset, c.NoRetry, c.Cached = "", 0, 0, false, ""
+	c.From, c.Question = 0, nil
 	c.changed()
 }
 

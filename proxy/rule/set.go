@@ -33,23 +33,30 @@ type List struct {
 // Outcome is how far a list came.
 type Outcome uint8
 
-// The outcomes: all rules were asked, one ended the list, one could not be carried out, or bytes are missing that may
-// still come.
+// The outcomes: all rules were asked, one ended the list, one could not be carried out, bytes are missing that may still
+// come, or Ctx.Question has to be answered before the rule at Ctx.From.
 const (
 	Through Outcome = iota
 	Ended
 	Failed
 	Waiting
+	Asking
 )
 
-// Run asks the rules in order.
+// Run asks the rules in order, beginning with Ctx.From.
 func (l *List) Run(c *Ctx) (*Final, Outcome) {
 	if l == nil {
 		return nil, Through
 	}
 	c.room(l.p)
-	for i := range l.rules {
+	from := c.From
+	c.From = 0
+	for i := from; i < len(l.rules); i++ {
 		r := &l.rules[i]
+		if r.asks != nil && !r.asks.Settled(c) {
+			c.From = i
+			return nil, Asking
+		}
 		switch r.when.holds(c) {
 		case no:
 			continue
@@ -117,6 +124,7 @@ func (p *Program) Proxy(s Side, rs *proxy.Rules) *Set {
 		p.captures, monitors = capturing(s.Front.Captures), s.Front.Monitor.Fail
 	}
 	p.compileACLs(rs.ACLs)
+	p.asking = nil // an ACL asks where it is used
 	set := &Set{p: p, Captures: p.captures}
 	for _, r := range rs.TCPRequest {
 		p.tcpRequest(set, r)
