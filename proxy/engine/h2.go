@@ -143,9 +143,11 @@ func (s *session) clientReset() {
 		return
 	}
 	s.mark('C', s.letter())
-	s.fe.per[s.l.id].cliAbrt++
-	if t.bc != nil {
-		t.bc.rt.per[s.l.id].cliAbrt++
+	if t.flags[0] == 'C' {
+		s.fe.per[s.l.id].cliAbrt++
+		if t.bc != nil {
+			t.bc.rt.per[s.l.id].cliAbrt++
+		}
 	}
 	if !t.started {
 		t.status = 400
@@ -229,7 +231,12 @@ func (m *mux) farewell() {
 func (s *session) h2Timeout() {
 	m := s.client.mux
 	switch {
-	case s.clientDue != 0 && s.clientDue <= s.l.now:
+	case s.clientDue != 0 && s.clientDue <= s.l.seen:
+		m.h.Owned(func(h *http2.Stream) { // each would have said so itself, a moment later
+			if x := h.Owner.(*stream).c.s; x != nil && x.t != nil && x.t.started {
+				x.mark('c', 'D')
+			}
+		})
 		m.lost()
 		return
 	case m.departs == muxAnnounced:

@@ -115,7 +115,7 @@ func (m *mux) rest() {
 
 // expired looks whether the connection has been idle for long enough, or the server takes nothing.
 func (m *mux) expired() {
-	switch now := m.l.now; {
+	switch now := m.l.seen; {
 	case m.dead || !m.ready:
 	case m.c.out != nil && m.patience != 0 && now >= m.outAt+m.patience:
 		m.lost()

@@ -495,7 +495,7 @@ func (s *session) fail(status int) verdict {
 
 func (s *session) exchangeTimeout() {
 	t := s.t
-	late := s.serverDue != 0 && s.serverDue <= s.l.now
+	late := s.serverDue != 0 && s.serverDue <= s.l.seen
 	if late {
 		s.doubt()
 	}

@@ -33,6 +33,7 @@ type loop struct {
 	wake int32 // eventfd
 	now  int64 // nanoseconds since Engine.base
 	wall int64 // Unix nanoseconds of now
+	seen int64 // what came before this moment has been dealt with when timers fire, see wait
 
 	fds       []*conn
 	accepts   []*acceptor // by descriptor
@@ -165,14 +166,14 @@ func (l *loop) run(ctx context.Context) {
 	evs := make([]unix.EpollEvent, maxEvents)
 	busy := false
 	for !l.stopped {
-		n, seen := l.wait(evs, busy)
+		n := l.wait(evs, busy)
 		busy = n > 0
 		l.clock()
 		for i := range evs[:n] {
 			l.dispatch(&evs[i])
 		}
 		l.runShakes()
-		l.wheel.advance(seen / int64(time.Millisecond))
+		l.wheel.advance(l.seen / int64(time.Millisecond))
 		l.runAgain()
 		l.settleMuxes()
 	}
@@ -187,25 +188,27 @@ func (l *loop) clock() {
 // wait looks without waiting as long as there was something the last time: that costs less than handing the thread's
 // right to run back and forth. Then it sleeps until an event or the next timer.
 //
-// What came before the moment seen is among the events: timers fire up to there and no further. A thread that the machine
+// Deadlines are held against the moment before the look: what came until then is among the events. A thread that the machine
 // let wait would else end who had been in time, for being late itself.
-func (l *loop) wait(evs []unix.EpollEvent, busy bool) (n int, seen int64) {
+func (l *loop) wait(evs []unix.EpollEvent, busy bool) int {
+	l.seen = l.now
 	pending := len(l.again)+len(l.muxes)+len(l.due) > 0
 	if busy || pending {
 		if n := sysEpollNow(l.ep, evs); n > 0 || pending {
-			return n, l.now
+			return n
 		}
 	}
 	timeout := -1
 	if at := l.wheel.next(); at != noDeadline {
 		l.clock()
+		l.seen = l.now
 		timeout = int(min(max(at-l.now/int64(time.Millisecond), 0), 1<<30))
 	}
 	n, err := unix.EpollWait(l.ep, evs, timeout)
 	if err != nil {
-		return 0, l.now
+		return 0
 	}
-	return n, l.now
+	return n
 }
 
 func (l *loop) dispatch(ev *unix.EpollEvent) {

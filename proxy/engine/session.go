@@ -348,7 +348,7 @@ func (s *session) expired() {
 	if d == 0 || s.phase == phaseDead {
 		return
 	}
-	if s.l.now < d {
+	if s.l.seen < d {
 		s.arrange()
 		return
 	}

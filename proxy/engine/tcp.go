@@ -91,7 +91,7 @@ func (s *session) tunnelDeadlines(up, down flow) {
 }
 
 func (s *session) tunnelTimeout() {
-	if s.serverDue != 0 && s.serverDue <= s.l.now && (s.clientDue == 0 || s.clientDue > s.serverDue) {
+	if s.serverDue != 0 && s.serverDue <= s.l.seen && (s.clientDue == 0 || s.clientDue > s.serverDue) {
 		s.tunnelEnd('s')
 		return
 	}
