@@ -381,6 +381,7 @@ func TestFaults(t *testing.T) {
 		{"owners", func(r *Report) { r.OwnersSeenMax = 2 }, 1},
 		{"moved", func(r *Report) { r.SessionsMoved = 1 }, 1},
 		{"moved, and late", func(r *Report) { r.SessionsMoved, r.SessionsLate, r.LateMoved = 2, 2, 2 }, 1},
+		{"two late, one of them moved with another", func(r *Report) { r.SessionsMoved, r.SessionsLate, r.LateMoved = 2, 2, 1 }, 2},
 		{"moved, one of two late", func(r *Report) { r.SessionsMoved, r.SessionsLate, r.LateMoved = 2, 1, 1 }, 2},
 		{"left", func(r *Report) { r.VIPLeftOnDead = true }, 1},
 		{"version", func(r *Report) { r.ConfigVersionEverywhere = false }, 1},
