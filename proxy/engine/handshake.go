@@ -73,9 +73,6 @@ func (l *loop) shaker() *shaker {
 
 // freeShaker keeps an idle coroutine for the next handshake.
 func (l *loop) freeShaker(k *shaker) {
-	if k == nil {
-		return
-	}
 	if len(l.shakers) < keepShakers && !l.stopped {
 		l.shakers = append(l.shakers, k)
 		return

@@ -111,9 +111,8 @@ func (s *lone) Arrive() (Place, error) {
 
 // loneClient is the place of a client.
 type loneClient struct {
-	s     *lone
-	kept  atomic.Int64
-	grown atomic.Int64
+	s    *lone
+	kept atomic.Int64
 }
 
 func (p *loneClient) Take(Client) (net.Conn, error) {
