@@ -48,7 +48,8 @@ func TestCookiesAreHAProxys(t *testing.T) {
 		w.date(time.Now().Add(-ago).Unix())
 		return string(w.b.data())
 	}
-	fresh, hour, year := at(0), at(time.Hour), at(365*24*time.Hour)
+	// A date of this very second is none to renew yet, and the next second may begin between the two answers.
+	fresh, hour, year := at(10*time.Second), at(time.Hour), at(365*24*time.Hour)
 	sent := []string{"", "S=a", "S=b", "S=c", "x=1; S=b; y=2", "S=b~own", "x=1; S=a~; y=2", "S=nobody~own", "S=~", "S=a" + fresh, "S=a" + hour, "S=b" + hour + hour,
 		"S=b" + fresh + year, "S=b" + at(-48*time.Hour), "S=a|sh", "S=a|!!!!!", "S=b" + fresh + "|x"}
 	for name, c := range map[string]*proxy.Cookie{
