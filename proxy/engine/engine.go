@@ -193,8 +193,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	work.Go(func() { e.resolveAgain(ctx) })
 	work.Go(func() { e.watchCertificates(ctx) })
 	work.Go(func() { e.tend(ctx) })
-	heap := newCollecting()
-	e.rest.look, e.rest.over = heap.look, heap.over
 	work.Go(func() { e.rest.run(ctx, most) })
 	work.Wait()
 	e.mu.Lock()

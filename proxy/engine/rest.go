@@ -21,8 +21,6 @@ type rest struct {
 	stirred atomic.Bool // a loop had an event since the last look
 	resting atomic.Bool
 	wake    chan struct{} // capacity 1
-	look    func()        // what else is looked at once a second, while not at rest
-	over    func()        // before a rest, and at the end
 }
 
 // stir tells that a loop had an event. It costs two reads of what is hardly ever written.
@@ -47,7 +45,6 @@ func (r *rest) run(ctx context.Context, most int) {
 	tick := time.NewTicker(restLook)
 	defer tick.Stop()
 	defer runtime.GOMAXPROCS(most)
-	defer r.over()
 	still := 0
 	for {
 		select {
@@ -55,7 +52,6 @@ func (r *rest) run(ctx context.Context, most int) {
 			return
 		case <-r.wake:
 		case <-tick.C:
-			r.look()
 		}
 		switch {
 		case r.stirred.Swap(false):
@@ -71,7 +67,6 @@ func (r *rest) run(ctx context.Context, most int) {
 					continue // by somebody who may not have seen it: the next look undoes it
 				}
 				tick.Stop() // stir wakes
-				r.over()
 				runtime.GOMAXPROCS(1)
 			}
 		}

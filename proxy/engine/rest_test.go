@@ -12,7 +12,7 @@ func TestRest(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
 	synctest.Test(t, func(t *testing.T) {
-		r := rest{wake: make(chan struct{}, 1), look: func() {}, over: func() {}}
+		r := rest{wake: make(chan struct{}, 1)}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); r.run(ctx, before+1) }()
