@@ -150,37 +150,48 @@ func (s *session) pump(src, dst *conn, b *body, count func(*session, int)) flow 
 	return flowTurn
 }
 
-// deliver sends all that is approved, the destination's out buffer first. ok is false when it could not.
-func (s *session) deliver(src, dst *conn, b *body, count func(*session, int)) (flow, bool) {
+// deliver sends all that is approved. ok is false when it could not.
+func (s *session) deliver(src, dst *conn, b *body, count func(*session, int)) (f flow, ok bool) {
+	var p []byte
+	if b.approved > 0 {
+		p = src.in.data()[:b.approved]
+	}
+	n, r := s.hand(dst, p, count)
+	if n > 0 {
+		src.in.consume(n)
+		b.approved -= n
+	}
+	return blocked(r), r == ioSome
+}
+
+// hand gives p to a connection, behind what its out buffer has, and tells how much of p is on its way. What is not has to
+// come again as it is.
+func (s *session) hand(dst *conn, p []byte, count func(*session, int)) (taken int, r ioResult) {
 	l := s.l
 	if dst.out != nil {
-		if b.approved > 0 {
-			n := min(b.approved, dst.out.room())
-			dst.out.append(src.in.data()[:n])
-			src.in.consume(n)
-			b.approved -= n
-			count(s, n)
+		if taken = min(len(p), dst.out.room()); taken > 0 {
+			dst.out.append(p[:taken])
+			count(s, taken)
 		}
 		before := dst.out.r
-		r := l.flush(dst)
+		r = l.flush(dst)
 		if dst.out == nil || dst.out.r != before {
 			s.touched(dst)
 		}
 		if r != ioSome {
-			return blocked(r), false
+			return taken, r
 		}
 	}
-	for b.approved > 0 {
-		n, r := l.write(dst, src.in.data()[:b.approved])
+	for taken < len(p) {
+		n, r := l.write(dst, p[taken:])
 		if r != ioSome {
-			return blocked(r), false
+			return taken, r
 		}
-		src.in.consume(n)
-		b.approved -= n
+		taken += n
 		count(s, n)
 		s.touched(dst)
 	}
-	return 0, true
+	return taken, ioSome
 }
 
 func blocked(r ioResult) flow {

@@ -240,36 +240,15 @@ func (s *session) sendHit() verdict {
 
 // copyHit sends the body as it is stored.
 func (s *session) copyHit() flow {
-	t, l, dst := s.t, s.l, &s.client
+	t := s.t
 	k := t.caching
 	var rest []byte
 	if t.res.kind == byLength {
 		rest = k.hit.Body[k.sent:]
 	}
-	if dst.out != nil {
-		n := min(len(rest), dst.out.room())
-		dst.out.append(rest[:n])
-		k.sent += n
-		countDown(s, n)
-		before := dst.out.r
-		r := l.flush(dst)
-		if dst.out == nil || dst.out.r != before {
-			s.touched(dst)
-		}
-		if r != ioSome {
-			return blocked(r)
-		}
-		rest = rest[n:]
-	}
-	for len(rest) > 0 {
-		n, r := l.write(dst, rest)
-		if r != ioSome {
-			return blocked(r)
-		}
-		k.sent += n
-		rest = rest[n:]
-		countDown(s, n)
-		s.touched(dst)
+	n, r := s.hand(&s.client, rest, countDown)
+	if k.sent += n; r != ioSome {
+		return blocked(r)
 	}
 	return flowDone
 }

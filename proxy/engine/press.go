@@ -379,35 +379,18 @@ func (p *pressing) frame() {
 
 // sendPressed sends what the client's out buffer has and then what the encoder has made. ok is false when it could not.
 func (s *session) sendPressed() (flow, bool) {
-	p, l, dst := s.t.press, s.l, &s.client
+	p := s.t.press
 	if !p.framed && (p.ended || !p.enc.Empty()) {
 		p.frame()
 		s.eachSide(func(c *counters) { c.compOut += uint64(len(p.enc.Out) - p.at) })
 	}
-	if dst.out != nil {
-		if p.framed && p.at < len(p.enc.Out) {
-			n := min(len(p.enc.Out)-p.at, dst.out.room())
-			dst.out.append(p.enc.Out[p.at:][:n])
-			p.at += n
-			countDown(s, n)
-		}
-		before := dst.out.r
-		r := l.flush(dst)
-		if dst.out == nil || dst.out.r != before {
-			s.touched(dst)
-		}
-		if r != ioSome {
-			return blocked(r), false
-		}
+	var made []byte
+	if p.framed {
+		made = p.enc.Out[p.at:]
 	}
-	for p.framed && p.at < len(p.enc.Out) {
-		n, r := l.write(dst, p.enc.Out[p.at:])
-		if r != ioSome {
-			return blocked(r), false
-		}
-		p.at += n
-		countDown(s, n)
-		s.touched(dst)
+	n, r := s.hand(&s.client, made, countDown)
+	if p.at += n; r != ioSome {
+		return blocked(r), false
 	}
 	if p.framed {
 		p.enc.Clear()
